@@ -1,0 +1,1 @@
+"""The web process: accounts, billing, voices, speech, provenance, and the pages and API over them."""

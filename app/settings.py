@@ -1,0 +1,191 @@
+"""All settings in one place: frozen, nested, read from VOUCH_ environment variables once per process.
+
+Nested names join with two underscores: `VOUCH_DATABASE__URL`, `VOUCH_BROKER__URL`, `VOUCH_STORAGE__URL`.
+The defaults run everything embedded: SQLite, a broker of files, a storage folder, all under `data_dir`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class Frozen(BaseModel):
+    """A group of settings; groups can't be changed after start."""
+
+    model_config = {"frozen": True, "extra": "forbid"}
+
+
+class Database(Frozen):
+    """Where rows live."""
+
+    url: str = Field("", description="SQLAlchemy URL; empty means SQLite in the data directory.")
+    pool_size: int = Field(10, ge=1, description="Connections kept per process (PostgreSQL).")
+
+
+class Broker(Frozen):
+    """How the doorbell reaches the workers: files, Redis or RabbitMQ."""
+
+    url: str = Field("", description="redis://... or amqp://...; empty means files in the data directory.")
+    visibility_timeout: timedelta = Field(
+        timedelta(hours=1), description="Redis only: must be longer than the longest job."
+    )
+
+
+class Storage(Frozen):
+    """Where audio lives."""
+
+    url: str = Field("", description="s3://bucket/prefix; empty means a folder in the data directory.")
+    s3_endpoint: str = Field("", description="Address of an S3-compatible server other than Amazon's.")
+    s3_region: str = "us-east-1"
+    s3_access_key_id: SecretStr = SecretStr("")
+    s3_secret_access_key: SecretStr = SecretStr("")
+
+
+class Web(Frozen):
+    """The web process."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8800, ge=0, le=65535)
+    public_url: str = Field("", description="Address that browsers use; empty means http://host:port.")
+    secure_cookies: bool = Field(
+        False, description="Must be on behind TLS: adds Secure and the __Host- prefix."
+    )
+    session_lifetime: timedelta = timedelta(days=14)
+    max_upload_bytes: int = Field(64 * MEBIBYTE, description="Largest request body.")
+    wait_for_speech: timedelta = Field(
+        timedelta(seconds=200),
+        description="How long text-to-speech holds a request open before it answers 504.",
+    )
+
+
+class Jobs(Frozen):
+    """Claiming, leases and retries."""
+
+    lease: timedelta = Field(
+        timedelta(seconds=30), description="A worker that is silent this long loses its job."
+    )
+    max_attempts: int = Field(3, ge=1)
+    batch: int = Field(4, ge=1, description="Most rows that one claim takes.")
+    sweep_every: timedelta = Field(timedelta(seconds=5), description="How often lost jobs are looked for.")
+    ring_again_after: timedelta = Field(
+        timedelta(seconds=20), description="A queued job that nobody took is rung for again after this long."
+    )
+    speech_queue: Literal["cpu", "gpu"] = Field("cpu", description="Which workers clone and speak.")
+
+
+class Voices(Frozen):
+    """What a sample and a consent must be."""
+
+    min_speech: timedelta = timedelta(seconds=30)
+    max_speech: timedelta = timedelta(minutes=3)
+    max_files: int = 25
+    consent_lifetime: timedelta = Field(
+        timedelta(minutes=15), description="How long a sentence to read is good for."
+    )
+    consent_attempts: int = Field(5, ge=1, description="Recordings per sentence before a new one is needed.")
+    service_name: str = Field("Vouch", description="The name that the speaker consents to.")
+
+
+class Speech(Frozen):
+    """What can be spoken."""
+
+    engine: str = Field("kokoro", description="A name in the engine registry.")
+    max_characters: int = Field(5_000, description="Longest text of one request.")
+
+
+class Provenance(Frozen):
+    """Keys and rules of the mark."""
+
+    key_directory: Path | None = Field(
+        None, description="Folder of the secret keys; empty means keys/ in the data directory."
+    )
+    retain_uploads: timedelta = Field(
+        timedelta(days=30), description="How long audio sent for tracing is kept."
+    )
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Get them with `get_settings()`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VOUCH_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    environment: Literal["development", "production"] = "development"
+    data_dir: Path = Field(Path("data"), description="Everything that the embedded default keeps.")
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    contact: str = Field(
+        "your administrator", description="Whom a refused person can ask, as printed on refusals."
+    )
+    test_consent_statement: str = Field(
+        "", description="Tests only: the sentence of every consent. Refused in production."
+    )
+    database: Database = Database()
+    broker: Broker = Broker()
+    storage: Storage = Storage()
+    web: Web = Web()
+    jobs: Jobs = Jobs()
+    voices: Voices = Voices()
+    speech: Speech = Speech()
+    provenance: Provenance = Provenance()
+
+    @cached_property
+    def database_url(self) -> str:
+        """SQLAlchemy URL with a driver."""
+        url = self.database.url or f"sqlite:///{self.data_dir.resolve() / 'vouch.db'}"
+        if url.startswith(("postgres://", "postgresql://")):
+            url = "postgresql+psycopg://" + url.split("://", 1)[1]
+        return url
+
+    @cached_property
+    def broker_directory(self) -> Path:
+        """Where the broker of files keeps its messages."""
+        return self.data_dir.resolve() / "broker"
+
+    @cached_property
+    def key_directory(self) -> Path:
+        """Where the secret keys are."""
+        return self.provenance.key_directory or self.data_dir.resolve() / "keys"
+
+    @cached_property
+    def public_url(self) -> str:
+        """Base of links, without a slash at the end."""
+        return (self.web.public_url or f"http://{self.web.host}:{self.web.port}").rstrip("/")
+
+    @model_validator(mode="after")
+    def _refuse_insecure_production(self) -> Self:
+        if self.environment != "production":
+            return self
+        wrong = []
+        if self.database_url.startswith("sqlite"):
+            wrong.append("VOUCH_DATABASE__URL must name a PostgreSQL database")
+        if not self.broker.url:
+            wrong.append("VOUCH_BROKER__URL must name a Redis or RabbitMQ server")
+        if not self.web.secure_cookies:
+            wrong.append("VOUCH_WEB__SECURE_COOKIES must be true, behind TLS")
+        if not self.public_url.startswith("https://"):
+            wrong.append("VOUCH_WEB__PUBLIC_URL must be the https:// address that people use")
+        if self.provenance.key_directory is None:
+            wrong.append(
+                "VOUCH_PROVENANCE__KEY_DIRECTORY must name the folder made by `vouch admin init-keys`"
+            )
+        if self.test_consent_statement:
+            wrong.append("VOUCH_TEST_CONSENT_STATEMENT is for tests and must be unset")
+        if wrong:
+            raise ValueError("not safe for production: " + "; ".join(wrong))
+        return self
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

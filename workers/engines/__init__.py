@@ -1,0 +1,1 @@
+"""Voice engines behind one Protocol. They know nothing of the business."""

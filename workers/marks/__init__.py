@@ -1,0 +1,1 @@
+"""What a clip carries: the keyed mark and signed credentials. Signal processing only."""
