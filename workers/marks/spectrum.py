@@ -1,0 +1,168 @@
+"""Time-frequency cells of speech, and the statistic that a mark is read from.
+
+All audio here is mono float32 at 16 kHz. A *frame* is one 32 ms analysis window, 4 ms after the one before. A *cell* is
+the mean log energy of one band over one slot of 20 ms. Only magnitudes are used: polarity and phase don't matter.
+
+Numbers without another source were chosen by measurement with the first prototype of this mark, on twelve clips of
+LibriSpeech attacked with codecs, telephone, noise and rooms (20 ms beat 12 and 32 ms, 0.85 ERB lay on a flat optimum
+between 0.7 and 0.85, and the bands above 3.4 kHz helped a lot in noise and rooms).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+Floats = NDArray[np.float32]
+Spectrum = NDArray[np.complex64]
+
+RATE = 16_000
+WINDOW = 512  # samples: 32 ms
+HOP = 64  # samples: 4 ms
+SLOT = 5  # frames: 20 ms
+PERIOD = 50  # slots: the pattern repeats every second, so every cut of a second holds every bit
+PERIOD_SAMPLES = PERIOD * SLOT * HOP
+LOWEST_HZ, HIGHEST_HZ = 300.0, 6800.0
+BAND_ERB = 0.85
+LEVEL = 0.1  # every piece is brought to this rms first, so that ENERGY_FLOOR means the same for loud and faint audio
+ENERGY_FLOOR = 1e-7
+
+
+def _band_edges() -> NDArray[np.float64]:
+    """Band edges in Hz, equal steps on the ERB-rate scale of Glasberg and Moore (1990)."""
+    low, high = 21.4 * np.log10(1 + 0.00437 * np.array([LOWEST_HZ, HIGHEST_HZ]))
+    steps = np.arange(low, high + 1e-6, BAND_ERB)
+    return np.asarray((10 ** (steps / 21.4) - 1) / 0.00437)
+
+
+EDGES = _band_edges()
+BANDS = len(EDGES) - 1
+CENTRES = np.sqrt(EDGES[1:] * EDGES[:-1])
+BIN_HZ = RATE / WINDOW
+_TAPER = np.sqrt(np.hanning(WINDOW + 1)[:WINDOW]).astype(np.float32)
+_TAPER_SUM = float(np.sum(_TAPER**2) / HOP)
+
+# Whitening: predicts a cell from its 7 x 9 neighbours (slots x bands) and keeps what is new. Least squares on attacked
+# marked speech of two speakers, by the prototype. Symmetric in time: rows are 3, 2, 1 and 0 slots away.
+_WHITEN_FAR = [0.002, -0.007, 0.002, 0.019, -0.029, 0.003, 0.009, 0.001, 0.007]
+_WHITEN_MIDDLE = [-0.002, 0.002, 0.010, 0.012, -0.023, 0.022, 0.005, 0.002, -0.013]
+_WHITEN_NEAR = [0.036, 0.035, 0.033, 0.044, -0.396, 0.044, 0.027, 0.039, 0.034]
+_WHITEN_HERE = [-0.077, -0.056, -0.107, -0.183, 1.000, -0.183, -0.096, -0.079, -0.054]
+_WHITEN = [_WHITEN_FAR, _WHITEN_MIDDLE, _WHITEN_NEAR, _WHITEN_HERE, _WHITEN_NEAR, _WHITEN_MIDDLE, _WHITEN_FAR]
+_REACH = len(_WHITEN) // 2
+_LOCAL_SLOTS = 15  # 0.3 s: over this the local variance of the statistic is taken
+_LOCAL_SHARE = 0.8  # of the local variance, the rest from the whole piece: +0.2 to +0.5 in z under noise and rooms
+
+
+def levelled(audio: Floats) -> Floats:
+    """The audio at the working level. Digital silence stays silence."""
+    rms = float(np.sqrt(np.mean(np.square(audio, dtype=np.float64)))) if len(audio) else 0.0
+    return audio * np.float32(LEVEL / rms) if rms > 1e-9 else np.zeros_like(audio)
+
+
+def stft(audio: Floats) -> Spectrum:
+    """Spectra of all whole frames: (frames, 257). Frame i covers samples i*HOP to i*HOP + WINDOW."""
+    frames = np.lib.stride_tricks.sliding_window_view(audio, WINDOW)[::HOP]
+    return np.asarray(scipy.fft.rfft(frames * _TAPER, axis=1), dtype=np.complex64)
+
+
+def overlap_add(spectra: Spectrum) -> Floats:
+    """The audio whose frames are these: (frames - 1) * HOP + WINDOW samples; inverse of `stft` away from the ends."""
+    frames = scipy.fft.irfft(spectra, n=WINDOW, axis=1) * (_TAPER / _TAPER_SUM)
+    pieces = WINDOW // HOP
+    out = np.zeros((len(frames) + pieces - 1, HOP), np.float32)
+    for k in range(pieces):
+        out[k : k + len(frames)] += frames[:, k * HOP : (k + 1) * HOP]
+    return out.ravel()
+
+
+@cache
+def _filterbank(pitch: float) -> Floats:
+    """Share of each bin in each band, all band edges scaled by `pitch`: (257, BANDS)."""
+    bins = np.arange(WINDOW // 2 + 1)[:, None] * BIN_HZ
+    low = np.maximum(bins - BIN_HZ / 2, EDGES[:-1] * pitch)
+    high = np.minimum(bins + BIN_HZ / 2, EDGES[1:] * pitch)
+    return np.asarray(np.clip(high - low, 0, None) / BIN_HZ, dtype=np.float32)
+
+
+def band_energies(power: Floats, pitch: float = 1.0) -> Floats:
+    """Log energy in dB of each band in each frame: (frames, BANDS), from power spectra (frames, 257)."""
+    return np.asarray(10 * np.log10(power @ _filterbank(pitch) + ENERGY_FLOOR), dtype=np.float32)
+
+
+def power(spectra: Spectrum) -> Floats:
+    """Squared magnitudes."""
+    return np.asarray(spectra.real**2 + spectra.imag**2, dtype=np.float32)
+
+
+def cells(energies: Floats, phases: int = 1, time_scale: float = 1.0) -> Floats:
+    """Mean log energy of each slot, (phases, slots, BANDS): slots start at frame 0, 1, ... of `phases`.
+
+    `time_scale` stretches the slots; fractions of a frame are interpolated.
+    """
+    total = np.zeros((len(energies) + 1, energies.shape[1]))
+    np.cumsum(energies, axis=0, dtype=np.float64, out=total[1:])
+    length = SLOT * time_scale
+    count = int((len(energies) - (phases - 1)) // length)
+    bounds = np.arange(phases)[:, None] + np.arange(count + 1) * length
+    whole = np.minimum(bounds.astype(int), len(energies))
+    part = (bounds - whole)[:, :, None]
+    at_bounds = total[whole] * (1 - part) + total[np.minimum(whole + 1, len(energies))] * part
+    return np.asarray(np.diff(at_bounds, axis=1) / length, dtype=np.float32)
+
+
+def reliability(values: Floats) -> Floats:
+    """How much of a mark each cell can carry, 0 to 1: above its band's own floor, and within 40 to 55 dB of the peak."""
+    first = values[0]
+    floor = np.percentile(first, 10, axis=0).astype(np.float32)
+    peak = np.float32(np.percentile(first, 99))
+    return np.clip((values - floor) / 15, 0, 1) * np.clip((values - peak + 55) / 15, 0, 1)
+
+
+@cache
+def _whitening_matrix() -> Floats:
+    """The whitening filter as one matrix, (7 * BANDS, BANDS); band edges are repeated outwards."""
+    matrix = np.zeros((len(_WHITEN), BANDS, BANDS))
+    for row, taps in enumerate(_WHITEN):
+        for tap, weight in enumerate(taps):
+            for band in range(BANDS):
+                matrix[row, min(max(band + tap - len(taps) // 2, 0), BANDS - 1), band] += weight
+    return matrix.reshape(-1, BANDS).astype(np.float32)
+
+
+@cache
+def _three_bands() -> Floats:
+    """Mean over a band and its two neighbours, as a matrix."""
+    matrix = np.zeros((BANDS, BANDS), np.float32)
+    for band in range(BANDS):
+        for near in (-1, 0, 1):
+            matrix[min(max(band + near, 0), BANDS - 1), band] += 1 / 3
+    return matrix
+
+
+def _local_mean(values: Floats) -> Floats:
+    return np.asarray(uniform_filter1d(values, _LOCAL_SLOTS, axis=1, mode="nearest") @ _three_bands())
+
+
+def statistic(values: Floats) -> Floats:
+    """Cells made into evidence, same shape (phases, slots, BANDS): whitened, weighted by reliability, divided by the local
+    deviation, softly limited to +-2 so that no loud event outvotes the rest."""
+    if values.shape[1] == 0:
+        return values
+    weight = reliability(values)
+    padded = np.pad(values - values.mean(axis=1, keepdims=True), ((0, 0), (_REACH, _REACH), (0, 0)), mode="edge")
+    slots = values.shape[1]
+    neighbours = np.concatenate([padded[:, k : k + slots] for k in range(len(_WHITEN))], axis=2)
+    new = neighbours @ _whitening_matrix()
+    overall = np.sum(weight * new * new, axis=(1, 2), keepdims=True)
+    overall = overall / (np.sum(weight, axis=(1, 2), keepdims=True) + 1e-9) + 1e-9
+    limited = weight * np.minimum(new * new, 9 * overall)
+    local = _local_mean(limited) / (_local_mean(weight) + 1e-3)
+    variance = _LOCAL_SHARE * local + (1 - _LOCAL_SHARE) * overall
+    return np.asarray(
+        weight * np.sqrt(overall / variance) * 2 * np.tanh(new / np.sqrt(variance) / 2), dtype=np.float32
+    )
