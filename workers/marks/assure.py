@@ -1,4 +1,4 @@
-"""Marks a clip and makes sure of it: attacks the marked clip in memory and reads it again before it may leave."""
+"""Marks a clip and makes sure of it: attacks it in memory and reads it again before it may leave."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Marked:
     strength_db: float  # that was used in the end
     z_clean: float  # agreement with its own tag as marked, 11.3 at the most
     z_attacked: float  # the worst after each attack; below `REQUIRED_Z` the clip may not survive a bad copy
-    too_short_to_trace: bool  # under 1.5 s of speech: marked, but a copy may not be traced by the mark alone
+    too_short_to_trace: bool  # under 1.5 s of speech and not robust: the mark alone may not trace a copy
 
     @property
     def robust(self) -> bool:
@@ -48,10 +48,11 @@ class Marked:
 
 
 def embed_checked(mark: Watermark, pcm: Floats, sample_rate: int, tag: bytes) -> Marked:
-    """Marks a clip, attacks it (telephone; Opus at 12 kbit/s), reads it again, and marks stronger, once, if that fails.
+    """Marks a clip, attacks it (telephone; Opus 12 kbit/s), reads it, and marks stronger, once, if that fails.
 
-    Takes what `Watermark.embed` takes. Raises MarkFailed when the clip holds nothing that can carry a mark (silence), or when
-    at least 1.5 s of speech can't be read back even clean. A shorter clip is marked as well as it goes and says so.
+    Takes what `Watermark.embed` takes. Raises MarkFailed when the clip holds nothing that can carry a mark
+    (silence), or when at least 1.5 s of speech can't be read back even clean. A shorter clip is marked as
+    well as it goes and says so.
     """
     seconds = speech_seconds(pcm, sample_rate)
     if seconds == 0:
@@ -94,7 +95,7 @@ def _attempt(
         strength_db=strength_db,
         z_clean=max(agreement(piece, sample_rate) for piece in pieces),
         z_attacked=min(attacked),
-        too_short_to_trace=short,
+        too_short_to_trace=short and min(attacked) < REQUIRED_Z,
     )
 
 
@@ -113,7 +114,8 @@ def telephone(pcm: Floats, sample_rate: int) -> tuple[Floats, int]:
     narrow = sosfilt(_PHONE_BAND, soxr.resample(pcm, sample_rate, _PHONE_RATE))
     companded = np.sign(narrow) * np.log1p(255 * np.minimum(np.abs(narrow), 1)) / np.log(256)
     companded = np.round(companded * 127) / 127
-    return np.asarray(np.sign(companded) * np.expm1(np.abs(companded) * np.log(256)) / 255, np.float32), _PHONE_RATE
+    expanded = np.sign(companded) * np.expm1(np.abs(companded) * np.log(256)) / 255
+    return np.asarray(expanded, dtype=np.float32), _PHONE_RATE
 
 
 def low_bit_rate(pcm: Floats, sample_rate: int) -> tuple[Floats, int]:
@@ -128,7 +130,7 @@ def low_bit_rate(pcm: Floats, sample_rate: int) -> tuple[Floats, int]:
         out.mux([*stream.encode(frame), *stream.encode(None)])
     file.seek(0)
     resampler = av.AudioResampler("flt", "mono", RATE)
-    with av.open(file) as source:
+    with av.open(file, "r") as source:
         frames = [out for frame in source.decode(audio=0) for out in resampler.resample(frame)]
         frames += resampler.resample(None)
     return np.concatenate([frame.to_ndarray()[0] for frame in frames]), RATE

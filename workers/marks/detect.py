@@ -22,15 +22,15 @@ _KEEP_WHOLE = 8  # readings kept of a whole chunk: of 1, 4 and 8 the prototype t
 _KEEP_INNER = 16  # readings kept of all inner windows of a chunk together
 _PHASE_SECONDS = HOP / RATE
 
-# The search line: speed (pitch and time together), tempo (time alone) and pitch alone. A mark is found within about half a
-# step; +-12 % covers the +-10 % that is promised. Source: prototype, off-grid checks.
+# The search line: speed (pitch and time together), tempo (time alone) and pitch alone. A mark is found within
+# about half a step; +-12 % covers the +-10 % that is promised. Source: prototype, off-grid checks.
 _SPAN, _STEP = 24, 0.005
 _PITCH_SPAN, _PITCH_STEPS_PER_OCTAVE = 8, 48  # +-2 semitones by quarters
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Soft bits under one assumption about how the audio was changed; says nothing before it is compared with tags."""
+    """Soft bits under one assumption about how the audio was changed. Means nothing until compared with tags."""
 
     bits: Floats  # (128,) soft bits: the sign is the bit, unit noise
     pilot: float  # match of the pilot; about 5 times that of a bit when there is a mark
@@ -44,7 +44,7 @@ class Reading:
 
 
 def hypotheses(search: Search) -> list[tuple[float, float]]:
-    """The (pitch scale, time scale) pairs that a search tries: 1 for plain, 113 for full; equal pitches together."""
+    """The (pitch scale, time scale) pairs that a search tries, sorted: 1 for plain, 113 for full."""
     found = {(1.0, 1.0)}
     if search == "full":
         scales = [1 + _STEP * k for k in range(-_SPAN, _SPAN + 1) if k]
@@ -89,7 +89,7 @@ def _best(readings: Sequence[Reading], keep: int) -> list[Reading]:
 def _at(
     pattern: Pattern, statistics: Floats, periods: int | None, pitch: float, time_scale: float
 ) -> list[Reading]:
-    """The best readings of windows of so many periods (None: all of it) over statistics (phases, slots, BANDS)."""
+    """The best readings of windows of `periods` (None: one of all) over statistics (phases, slots, BANDS)."""
     keep = _KEEP_INNER if periods else _KEEP_WHOLE
     slot_seconds = SLOT * time_scale * _PHASE_SECONDS
     found: list[tuple[float, int, int, int, Floats]] = []
@@ -98,7 +98,9 @@ def _at(
         metric = evidence(matches)
         for flat in np.argpartition(metric, -keep, axis=None)[-keep:]:
             phase, slot = np.unravel_index(int(flat), metric.shape)
-            found.append((float(metric[phase, slot]), first, length, int(phase * PERIOD + slot), matches[phase, slot]))
+            found.append(
+                (float(metric[phase, slot]), first, length, int(phase * PERIOD + slot), matches[phase, slot])
+            )
     found.sort(key=lambda item: -item[0])
     return [
         Reading(
@@ -116,7 +118,7 @@ def _at(
 
 
 def _windows(statistics: Floats, periods: int | None) -> Iterator[tuple[int, int, Floats]]:
-    """(first slot, slots, folded statistics (phases, PERIOD, BANDS)) of each window; windows start a third apart."""
+    """(first slot, slots, folded (phases, PERIOD, BANDS)) of each window; windows start a third apart."""
     phases, slots, _ = statistics.shape
     count = -(-slots // PERIOD)
     padded = np.zeros((phases, count * PERIOD, BANDS), np.float32)
@@ -129,5 +131,3 @@ def _windows(statistics: Floats, periods: int | None) -> Iterator[tuple[int, int
     last = max(slots // PERIOD - periods, 0)
     for first in sorted({*range(0, last, step), last}):
         yield first * PERIOD, periods * PERIOD, blocks[:, first : first + periods].sum(axis=1)
-
-

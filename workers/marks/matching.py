@@ -14,7 +14,7 @@ from workers.marks.pattern import BITS, TAG_BYTES, signs
 from workers.marks.spectrum import Floats
 
 ACCEPT_BOUND = 1e-4  # at most so many wrong matches expected in one search, whatever the audio
-_SHORTLIST = 512  # tags that are scored with soft bits; an acceptable tag is always among the nearest few by hard bits
+_SHORTLIST = 512  # tags scored with soft bits: one that can be accepted is among the nearest few by hard bits
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Match:
     """The issued tag that fits best. A match is evidence only when `accepted`."""
 
     index: int  # row of the tag in the searched list
-    z: float  # agreement of soft bits and tag: standard normal at most for any tag not in the audio, 11.3 at the most
+    z: float  # agreement of soft bits and tag, at most 11.3; like a standard normal for any other tag
     errors: int  # of 128 bits with the wrong sign
     z_generation: float  # the same over the half that only this generation has
     z_account: float  # the same over the half that all clips of the account share
@@ -41,11 +41,12 @@ class Match:
 def false_match_bound(z: float, tags: int, hypotheses: int) -> float:
     """Expected number of issued tags that match some reading with `z` or more by chance, from above.
 
-    Hoeffding's inequality: tags are random bits, independent of audio that does not carry them, so whatever the audio is,
-    P(z or more) <= exp(-z * z / 2) for each of tags * hypotheses comparisons. Says nothing about a tag that an attacker could
-    choose, nor about other generations of an account whose mark is there (see z_generation).
+    Hoeffding's inequality: tags are random bits, independent of audio that does not carry them, so whatever
+    the audio is, P(z or more) <= exp(-z * z / 2) for each of tags * hypotheses comparisons. Says nothing
+    about a tag that an attacker could choose, nor about other generations of an account whose mark is there
+    (see z_generation).
     """
-    return tags * hypotheses * math.exp(-max(z, 0.0) ** 2 / 2)
+    return tags * hypotheses * math.exp(-(max(z, 0.0) ** 2) / 2)
 
 
 def accept_z(tags: int, hypotheses: int) -> float:
@@ -56,8 +57,8 @@ def accept_z(tags: int, hypotheses: int) -> float:
 def nearest(readings: Sequence[Reading], tags: NDArray[np.uint8]) -> Match | None:
     """The tag of `tags` (n, 16) uint8 that agrees best with any of the readings; None when either is empty.
 
-    One pass over the tags by hard bits for each reading, then soft bits for the nearest 512: 10^5 tags and 8 readings take
-    some 10 ms. Memory: 24 bytes for each tag besides the tags themselves.
+    One pass over the tags by hard bits for each reading, then soft bits for the nearest 512: 10^5 tags and 8
+    readings take some 10 ms. Memory: 24 bytes for each tag besides the tags themselves.
     """
     if tags.ndim != 2 or tags.shape[1] != TAG_BYTES or tags.dtype != np.uint8:
         raise ValueError(f"Tags are a uint8 array of shape (n, {TAG_BYTES}), not {tags.dtype} {tags.shape}.")

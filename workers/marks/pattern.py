@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +15,7 @@ PILOT = 5.0  # amplitude of the pilot in units of one bit: 16 % of the mark's en
 MIN_KEY_BYTES = 16
 
 _LOG_2 = float(np.log(2))
-_SOFT_GAIN = 0.9  # a bit's statistic has about this much signal per unit of noise when a mark can just be read
+_SOFT_GAIN = 0.9  # signal per unit of noise in a bit's statistic when a mark can just be read
 
 
 def signs(tag: bytes | NDArray[np.uint8]) -> Floats:
@@ -29,9 +27,10 @@ def signs(tag: bytes | NDArray[np.uint8]) -> Floats:
 class Pattern:
     """Row 0 is the pilot, rows 1 to 128 are the bits; each row has a +1 or -1 for every cell of one period.
 
-    Odd slots carry minus the slot before: what changes slowly (vowels, any fixed filter, a room's colour) cancels. This was
-    the largest single gain of the prototype. The chips come from SHAKE-256, so that a stretch of the pattern that somebody
-    learns tells nothing of the rest, and so that they are the same on every machine for ever.
+    Odd slots carry minus the slot before: what changes slowly (vowels, any fixed filter, a room's colour)
+    cancels. This was the largest single gain of the prototype. The chips come from SHAKE-256, so that a
+    stretch of the pattern that somebody learns tells nothing of the rest, and so that they are the same on
+    every machine for ever.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -47,8 +46,11 @@ class Pattern:
         self._transform = np.ascontiguousarray(transform, dtype=np.complex64)
 
     def start(self, tag: bytes) -> int:
-        """Slot of the pattern at which a clip with this tag starts: differs from clip to clip, so that clips can't simply be
-        averaged to bring out the pilot. The reader tries every offset anyway."""
+        """Slot of the pattern at which a clip with this tag starts.
+
+        It differs from clip to clip, so that clips can't simply be averaged to bring out the pilot. That costs
+        the reader nothing: it tries every offset anyway.
+        """
         return _derive(self._key, b"start:" + tag)[0] % (PERIOD // 2) * 2
 
     def over(self, slots: int, start: int) -> Floats:
@@ -56,18 +58,18 @@ class Pattern:
         return self.chips[:, (start + np.arange(slots)) % PERIOD].reshape(BITS + 1, -1)
 
     def correlate(self, folded: Floats, start: int) -> Floats:
-        """Normalised match of pilot and bits at a known start slot, (129,), from one folded period (PERIOD, BANDS)."""
+        """Normalised match of pilot and bits at a known start: (129,) from one folded (PERIOD, BANDS)."""
         return np.asarray(self.over(PERIOD, start) @ folded.ravel() / _norm(folded), dtype=np.float32)
 
     def correlate_everywhere(self, folded: Floats) -> Floats:
-        """The same for every start slot and many folded periods at once: (n, PERIOD, BANDS) -> (n, PERIOD, 129)."""
+        """The same for every start slot, many at once: (n, PERIOD, BANDS) -> (n, PERIOD, 129)."""
         spectrum = np.fft.rfft(folded, axis=1).astype(np.complex64).transpose(1, 0, 2)
         matched = np.fft.irfft(spectrum @ self._transform, n=PERIOD, axis=0).transpose(1, 0, 2)
         return np.asarray(matched / _norm(folded)[:, None, None], dtype=np.float32)
 
 
 def evidence(matches: Floats) -> Floats:
-    """How much a match (..., 129) looks like a mark, whatever its bits: pilot plus log-likelihood of bits of unknown sign."""
+    """How much matches (..., 129) look like a mark: the pilot, and the likelihood of bits of unknown sign."""
     bits = np.abs(_SOFT_GAIN * matches[..., 1:])
     unknown = np.sum(bits + np.log1p(np.exp(-2 * bits)), axis=-1) - BITS * _LOG_2
     return np.asarray(unknown + _SOFT_GAIN * PILOT * matches[..., 0], dtype=np.float32)
@@ -90,7 +92,10 @@ def _derive(key: bytes, label: bytes) -> bytes:
 
 
 def tag_for(key: bytes, generation_id: str, account_id: str) -> bytes:
-    """The 16-byte tag of a generation: 8 bytes of its own, then 8 bytes that all clips of the account under this key share,
-    so that evidence of many clips adds up. Means nothing without the key (HMAC-SHA256, truncated)."""
-    parts: Iterable[bytes] = (b"generation:" + generation_id.encode(), b"account:" + account_id.encode())
+    """The 16-byte tag of a generation: 8 bytes of its own, then 8 that all clips of the account share.
+
+    The shared half lets evidence of many clips add up. A tag means nothing without the key: each half is a
+    truncated HMAC-SHA256.
+    """
+    parts = (b"generation:" + generation_id.encode(), b"account:" + account_id.encode())
     return b"".join(_derive(key, part)[: TAG_BYTES // 2] for part in parts)

@@ -1,11 +1,12 @@
 """Time-frequency cells of speech, and the statistic that a mark is read from.
 
-All audio here is mono float32 at 16 kHz. A *frame* is one 32 ms analysis window, 4 ms after the one before. A *cell* is
-the mean log energy of one band over one slot of 20 ms. Only magnitudes are used: polarity and phase don't matter.
+All audio here is mono float32 at 16 kHz. A *frame* is one 32 ms analysis window, 4 ms after the one before. A
+*cell* is the mean log energy of one band over one slot of 20 ms. Only magnitudes are used: polarity and phase
+don't matter.
 
-Numbers without another source were chosen by measurement with the first prototype of this mark, on twelve clips of
-LibriSpeech attacked with codecs, telephone, noise and rooms (20 ms beat 12 and 32 ms, 0.85 ERB lay on a flat optimum
-between 0.7 and 0.85, and the bands above 3.4 kHz helped a lot in noise and rooms).
+Numbers without another source were chosen by measurement with the first prototype of this mark, on twelve
+clips of LibriSpeech attacked with codecs, telephone, noise and rooms (20 ms beat 12 and 32 ms, 0.85 ERB lay
+on a flat optimum between 0.7 and 0.85, and the bands above 3.4 kHz helped a lot in noise and rooms).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PERIOD = 50  # slots: the pattern repeats every second, so every cut of a second
 PERIOD_SAMPLES = PERIOD * SLOT * HOP
 LOWEST_HZ, HIGHEST_HZ = 300.0, 6800.0
 BAND_ERB = 0.85
-LEVEL = 0.1  # every piece is brought to this rms first, so that ENERGY_FLOOR means the same for loud and faint audio
+LEVEL = 0.1  # rms that every piece is brought to first, so that ENERGY_FLOOR means the same for all
 ENERGY_FLOOR = 1e-7
 
 
@@ -46,8 +47,9 @@ BIN_HZ = RATE / WINDOW
 _TAPER = np.sqrt(np.hanning(WINDOW + 1)[:WINDOW]).astype(np.float32)
 _TAPER_SUM = float(np.sum(_TAPER**2) / HOP)
 
-# Whitening: predicts a cell from its 7 x 9 neighbours (slots x bands) and keeps what is new. Least squares on attacked
-# marked speech of two speakers, by the prototype. Symmetric in time: rows are 3, 2, 1 and 0 slots away.
+# Whitening: predicts a cell from its 7 x 9 neighbours (slots x bands) and keeps what is new. Least squares on
+# attacked marked speech of two speakers, by the prototype. Symmetric in time: rows are 3, 2, 1 and 0 slots
+# away.
 _WHITEN_FAR = [0.002, -0.007, 0.002, 0.019, -0.029, 0.003, 0.009, 0.001, 0.007]
 _WHITEN_MIDDLE = [-0.002, 0.002, 0.010, 0.012, -0.023, 0.022, 0.005, 0.002, -0.013]
 _WHITEN_NEAR = [0.036, 0.035, 0.033, 0.044, -0.396, 0.044, 0.027, 0.039, 0.034]
@@ -55,7 +57,7 @@ _WHITEN_HERE = [-0.077, -0.056, -0.107, -0.183, 1.000, -0.183, -0.096, -0.079, -
 _WHITEN = [_WHITEN_FAR, _WHITEN_MIDDLE, _WHITEN_NEAR, _WHITEN_HERE, _WHITEN_NEAR, _WHITEN_MIDDLE, _WHITEN_FAR]
 _REACH = len(_WHITEN) // 2
 _LOCAL_SLOTS = 15  # 0.3 s: over this the local variance of the statistic is taken
-_LOCAL_SHARE = 0.8  # of the local variance, the rest from the whole piece: +0.2 to +0.5 in z under noise and rooms
+_LOCAL_SHARE = 0.8  # the rest is the variance of the whole piece: +0.2 to +0.5 in z under noise and rooms
 
 
 def levelled(audio: Floats) -> Floats:
@@ -71,7 +73,7 @@ def stft(audio: Floats) -> Spectrum:
 
 
 def overlap_add(spectra: Spectrum) -> Floats:
-    """The audio whose frames are these: (frames - 1) * HOP + WINDOW samples; inverse of `stft` away from the ends."""
+    """The audio of these frames, (frames - 1) * HOP + WINDOW samples: inverse of `stft` but for the ends."""
     frames = scipy.fft.irfft(spectra, n=WINDOW, axis=1) * (_TAPER / _TAPER_SUM)
     pieces = WINDOW // HOP
     out = np.zeros((len(frames) + pieces - 1, HOP), np.float32)
@@ -116,11 +118,12 @@ def cells(energies: Floats, phases: int = 1, time_scale: float = 1.0) -> Floats:
 
 
 def reliability(values: Floats) -> Floats:
-    """How much of a mark each cell can carry, 0 to 1: above its band's own floor, and within 40 to 55 dB of the peak."""
+    """How much of a mark each cell can carry, 0 to 1: above its band's floor, within 40 to 55 dB of the peak."""
     first = values[0]
     floor = np.percentile(first, 10, axis=0).astype(np.float32)
     peak = np.float32(np.percentile(first, 99))
-    return np.clip((values - floor) / 15, 0, 1) * np.clip((values - peak + 55) / 15, 0, 1)
+    weight = np.clip((values - floor) / 15, 0, 1) * np.clip((values - peak + 55) / 15, 0, 1)
+    return np.asarray(weight, dtype=np.float32)
 
 
 @cache
@@ -149,12 +152,16 @@ def _local_mean(values: Floats) -> Floats:
 
 
 def statistic(values: Floats) -> Floats:
-    """Cells made into evidence, same shape (phases, slots, BANDS): whitened, weighted by reliability, divided by the local
-    deviation, softly limited to +-2 so that no loud event outvotes the rest."""
+    """Cells made into evidence, same shape (phases, slots, BANDS).
+
+    Whitened, weighted by reliability, divided by the local deviation, and softly limited to +-2 so that no
+    loud event outvotes the rest.
+    """
     if values.shape[1] == 0:
         return values
     weight = reliability(values)
-    padded = np.pad(values - values.mean(axis=1, keepdims=True), ((0, 0), (_REACH, _REACH), (0, 0)), mode="edge")
+    centred = values - values.mean(axis=1, keepdims=True)
+    padded = np.pad(centred, ((0, 0), (_REACH, _REACH), (0, 0)), mode="edge")
     slots = values.shape[1]
     neighbours = np.concatenate([padded[:, k : k + slots] for k in range(len(_WHITEN))], axis=2)
     new = neighbours @ _whitening_matrix()

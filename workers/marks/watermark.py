@@ -1,8 +1,9 @@
-"""The keyed mark: 16 bytes in the fine structure of a voice, inaudible, read back from what is left of a copy.
+"""The keyed mark: 16 bytes in the fine structure of a voice, read back from what is left of a copy.
 
-Spread spectrum in log band energies from 300 Hz to 6.8 kHz: every bit of the tag raises and lowers all cells of a secret
-pattern that repeats each second, by a few tenths of a decibel each, so any cut holds the whole tag, and a telephone leaves
-enough of it. The embedder knows the voice and evens out the margins of the bits. A pilot gives the reader the alignment.
+Spread spectrum in log band energies from 300 Hz to 6.8 kHz: every bit of the tag raises and lowers all cells
+of a secret pattern that repeats each second, by a few tenths of a decibel each, so any cut holds the whole
+tag, and a telephone leaves enough of it. The embedder knows the voice and evens out the margins of the bits.
+A pilot gives the reader the alignment.
 
 A reading alone means nothing; `matching.nearest` compares readings with the tags that were issued.
 """
@@ -28,7 +29,10 @@ _SEGMENT = 6 * PERIOD_SAMPLES  # samples embedded as one piece: a cut of five se
 
 
 class Watermark:
-    """Embeds and reads marks under one secret key of at least 16 random bytes. Safe to share between threads."""
+    """Embeds and reads marks under one secret key of at least 16 random bytes.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._pattern = Pattern(key)
@@ -36,9 +40,10 @@ class Watermark:
     def embed(self, pcm: Floats, sample_rate: int, tag: bytes, strength_db: float = STRENGTH_DB) -> Floats:
         """The audio with the mark of `tag` (16 bytes): same length and rate, float32 mono.
 
-        `sample_rate` is 8000 to 48000; what lies above 7 kHz stays as it was. `strength_db` is the rms of the cells' gains,
-        0 < strength_db <= 6. If a peak would pass 1.0, the whole clip is turned down by that much. Silence stays unmarked.
-        Raises ValueError for anything that isn't finite mono audio of a rate in range, or for a tag of another length.
+        `sample_rate` is 8000 to 48000; what lies above 7 kHz stays as it was. `strength_db` is the rms of the
+        cells' gains, 0 < strength_db <= 6. If a peak would pass 1.0, the whole clip is turned down by that
+        much. Silence stays unmarked. Raises ValueError for anything that isn't finite mono audio of a rate in
+        range, or for a tag of another length.
         """
         pcm = checked_audio(pcm, sample_rate)
         if len(tag) != TAG_BYTES:
@@ -61,9 +66,10 @@ class Watermark:
     def read(self, pcm: Floats, sample_rate: int, search: Search = "plain") -> list[Reading]:
         """The most mark-like readings, best first; empty for audio of less than a fifth of a second.
 
-        "plain" finds copies at the original pitch and speed; "full" also those within 12 % of speed or tempo and 2 semitones of
-        pitch, at some eighty times the cost. Any length: long audio is read in overlapping chunks and windows, so a clip inside a
-        longer file is found, and its reading says where. Raises ValueError as `embed` does.
+        "plain" finds copies at the original pitch and speed; "full" also those within 12 % of speed or tempo
+        and 2 semitones of pitch, at some eighty times the cost. Any length: long audio is read in overlapping
+        chunks and windows, so a clip inside a longer file is found, and its reading says where. Raises
+        ValueError as `embed` does.
         """
         working = _resampled(checked_audio(pcm, sample_rate), sample_rate, RATE)
         return detect.read(self._pattern, working, search) if len(working) >= RATE // 5 else []
@@ -87,8 +93,8 @@ class Watermark:
         chips = self._pattern.over(slots, start)
         change = np.zeros(0, np.float32)
         for last in [False] * _ITERATIONS + [True]:
-            gains, scale = _gains(allowed, (strengths * bits) @ chips, strength_db)
-            strengths *= scale
+            gains, scale = _gains(allowed, np.asarray((strengths * bits) @ chips), strength_db)
+            strengths *= np.float32(scale)
             change = spectrum.overlap_add(spectra * _factors(gains, frames))
             change = np.pad(change, (0, max(len(audio) - len(change), 0)))[: len(audio)]
             if last:
@@ -142,7 +148,7 @@ def checked_audio(pcm: Floats, sample_rate: int) -> Floats:
 
 
 def _gains(allowed: Floats, wanted: Floats, strength_db: float) -> tuple[Floats, float]:
-    """Gains in dB of each cell (slots, BANDS) with the given weighted rms, none above twice that, and the scale they took."""
+    """Gains in dB (slots, BANDS) of the given weighted rms, none above twice that, and the scale they took."""
     gains = allowed * _PROFILE * wanted.reshape(allowed.shape)
     total, scale, limit = float(allowed.sum()) + 1e-9, 1.0, 2 * strength_db
     for _ in range(8):  # clipping takes energy away, so the scale is approached in steps
@@ -160,7 +166,7 @@ def _factors(gains: Floats, frames: int) -> Floats:
 
 
 def _segments(length: int) -> Iterator[tuple[int, int]]:
-    """(begin, end) of pieces of about six seconds: whole periods, but for the last, whose frames run out past the end."""
+    """(begin, end) of pieces of about six seconds, whole periods; the last one runs out past the end."""
     count = max(round(length / _SEGMENT), 1)
     bounds = [round(k * length / count / PERIOD_SAMPLES) * PERIOD_SAMPLES for k in range(count)]
     yield from zip(bounds, [*bounds[1:], length + WINDOW], strict=True)
