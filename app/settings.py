@@ -55,9 +55,7 @@ class Web(Frozen):
     host: str = "127.0.0.1"
     port: int = Field(8800, ge=0, le=65535)
     public_url: str = Field("", description="Address that browsers use; empty means http://host:port.")
-    secure_cookies: bool = Field(
-        False, description="Must be on behind TLS: adds Secure and the __Host- prefix."
-    )
+    secure_cookies: bool = Field(False, description="Must be on behind TLS: adds Secure and the __Host- prefix.")
     session_lifetime: timedelta = timedelta(days=14)
     max_upload_bytes: int = Field(64 * MEBIBYTE, description="Largest request body.")
     wait_for_speech: timedelta = Field(
@@ -69,9 +67,7 @@ class Web(Frozen):
 class Jobs(Frozen):
     """Claiming, leases and retries."""
 
-    lease: timedelta = Field(
-        timedelta(seconds=30), description="A worker that is silent this long loses its job."
-    )
+    lease: timedelta = Field(timedelta(seconds=30), description="A worker that is silent this long loses its job.")
     max_attempts: int = Field(3, ge=1)
     batch: int = Field(4, ge=1, description="Most rows that one claim takes.")
     sweep_every: timedelta = Field(timedelta(seconds=5), description="How often lost jobs are looked for.")
@@ -87,9 +83,7 @@ class Voices(Frozen):
     min_speech: timedelta = timedelta(seconds=30)
     max_speech: timedelta = timedelta(minutes=3)
     max_files: int = 25
-    consent_lifetime: timedelta = Field(
-        timedelta(minutes=15), description="How long a sentence to read is good for."
-    )
+    consent_lifetime: timedelta = Field(timedelta(minutes=15), description="How long a sentence to read is good for.")
     consent_attempts: int = Field(5, ge=1, description="Recordings per sentence before a new one is needed.")
     service_name: str = Field("Vouch", description="The name that the speaker consents to.")
 
@@ -107,25 +101,19 @@ class Provenance(Frozen):
     key_directory: Path | None = Field(
         None, description="Folder of the secret keys; empty means keys/ in the data directory."
     )
-    retain_uploads: timedelta = Field(
-        timedelta(days=30), description="How long audio sent for tracing is kept."
-    )
+    retain_uploads: timedelta = Field(timedelta(days=30), description="How long audio sent for tracing is kept.")
 
 
 class Settings(BaseSettings):
     """The settings of one process. Get them with `get_settings()`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="VOUCH_", env_nested_delimiter="__", frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix="VOUCH_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     environment: Literal["development", "production"] = "development"
     data_dir: Path = Field(Path("data"), description="Everything that the embedded default keeps.")
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    contact: str = Field(
-        "your administrator", description="Whom a refused person can ask, as printed on refusals."
-    )
+    contact: str = Field("your administrator", description="Whom a refused person can ask, as printed on refusals.")
     test_consent_statement: str = Field(
         "", description="Tests only: the sentence of every consent. Refused in production."
     )
@@ -175,9 +163,7 @@ class Settings(BaseSettings):
         if not self.public_url.startswith("https://"):
             wrong.append("VOUCH_WEB__PUBLIC_URL must be the https:// address that people use")
         if self.provenance.key_directory is None:
-            wrong.append(
-                "VOUCH_PROVENANCE__KEY_DIRECTORY must name the folder made by `vouch admin init-keys`"
-            )
+            wrong.append("VOUCH_PROVENANCE__KEY_DIRECTORY must name the folder made by `vouch admin init-keys`")
         if self.test_consent_statement:
             wrong.append("VOUCH_TEST_CONSENT_STATEMENT is for tests and must be unset")
         if wrong:

@@ -77,7 +77,7 @@ def move(
 
 @event.listens_for(Mapper, "after_configured")
 def _guard_states() -> None:
-    from app.core.db import Base  # noqa: PLC0415 - the registry is complete only now
+    from app.core.db import Base
 
     for mapper in Base.registry.mappers:
         if issubclass(mapper.class_, HasState) and "state" in mapper.columns:

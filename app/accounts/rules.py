@@ -1,0 +1,42 @@
+"""Standing and role to capabilities. Code asks for a capability, never for a status."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from app.accounts.models import Role, Standing
+
+
+class Capability(StrEnum):
+    """Something that an account may do."""
+
+    SIGN_IN = "sign_in"
+    SPEAK = "speak"
+    CLONE = "clone"
+    MODERATE = "moderate"
+    OPERATE = "operate"
+
+
+OF_STANDING: dict[Standing, frozenset[Capability]] = {
+    Standing.ACTIVE: frozenset(Capability),
+    Standing.RESTRICTED: frozenset({Capability.SIGN_IN, Capability.SPEAK}),
+    Standing.SUSPENDED: frozenset({Capability.SIGN_IN}),
+    Standing.BANNED: frozenset(),
+}
+
+OF_ROLE: dict[Role, frozenset[Capability]] = {
+    Role.CUSTOMER: frozenset({Capability.SIGN_IN, Capability.SPEAK, Capability.CLONE}),
+    Role.MODERATOR: frozenset({Capability.SIGN_IN, Capability.MODERATE}),
+    Role.SENIOR: frozenset({Capability.SIGN_IN, Capability.MODERATE}),
+    Role.OPERATOR: frozenset(Capability),
+}
+
+
+def capabilities(
+    role: Role, standing: Standing, suspended_until: datetime | None, at: datetime
+) -> frozenset[Capability]:
+    """What an account may do at the moment `at`. A suspension that has run out no longer counts."""
+    if standing is Standing.SUSPENDED and suspended_until is not None and suspended_until <= at:
+        standing = Standing.ACTIVE
+    return OF_ROLE[role] & OF_STANDING[standing]

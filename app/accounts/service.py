@@ -1,0 +1,217 @@
+"""What can be done with accounts: create, log in, recognise, issue and revoke keys, end sessions."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from app.accounts.models import Account, ApiKey, FailedLogin, LoginSession, Role
+from app.accounts.rules import Capability, capabilities
+from app.core import audit, crypto
+from app.core.audit import Actor
+from app.core.db import now
+from app.core.errors import Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
+
+KEY_PREFIX = "vch_"
+KEY_USE_RESOLUTION = timedelta(minutes=1)  # `last_used_at` is written at most this often, to keep reads cheap
+FAILURES_PER_HOUR = 10  # per e-mail and network address together, so that nobody can lock somebody else out
+MIN_PASSWORD = 12
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
+
+
+@dataclass(frozen=True)
+class NewAccount:
+    """What the operator hands over: shown once, stored nowhere."""
+
+    account: Account
+    password: str
+    api_key: str
+
+
+def create_account(
+    session: Session, *, email: str, name: str, role: Role, plan: str, verified: bool, actor: Actor
+) -> NewAccount:
+    """Make an account with a one-time password and an API key. Raises Invalid for a bad or taken address."""
+    email = _clean_email(email)
+    if session.scalar(select(Account.id).where(Account.email == email)):
+        raise Invalid("account.exists", f"There is already an account for {email}.")
+    password = crypto.secret_token()[:20]
+    account = Account(
+        email=email,
+        name=name.strip() or email.split("@")[0],
+        role=role,
+        plan=plan,
+        verified_at=now() if verified else None,
+        password_hash=crypto.hash_password(password),
+    )
+    session.add(account)
+    session.flush()
+    facts = {"role": role.value, "plan": plan, "verified": verified}
+    audit.record(session, actor, "account.created", account, facts=facts)
+    _, key = create_key(session, account, "first key", actor)
+    return NewAccount(account, password, key)
+
+
+def _clean_email(email: str) -> str:
+    email = unicodedata.normalize("NFKC", email).strip().lower()
+    if len(email) > 254 or not _EMAIL.fullmatch(email):
+        raise Invalid("account.email", "That is not an e-mail address. It should look like name@example.org.")
+    return email
+
+
+def capabilities_of(account: Account) -> frozenset[Capability]:
+    """What the account may do now."""
+    return capabilities(account.role, account.state, account.suspended_until, now())
+
+
+def require(account: Account, capability: Capability) -> None:
+    """Raise Forbidden unless the account has the capability now."""
+    if capability not in capabilities_of(account):
+        raise Forbidden("account.not_allowed", "Your account may not do this.")
+
+
+def log_in(
+    session: Session, *, email: str, password: str, address: str, user_agent: str, lifetime: timedelta
+) -> tuple[LoginSession, str]:
+    """Start a session; gives the row and the cookie's token.
+
+    Raises Unauthenticated, the same for an unknown address and a wrong password, and RateLimited after many failures.
+    The caller commits failures too: see `FailedLogin`.
+    """
+    email = unicodedata.normalize("NFKC", email).strip().lower()
+    who = crypto.digest(f"{email}|{address}")
+    _refuse_guessing(session, who)
+    account = session.scalar(select(Account).where(Account.email == email))
+    if account is None:
+        crypto.spend_time_on(password)
+    if account is None or not crypto.password_matches(account.password_hash, password):
+        raise Unauthenticated("login.wrong", "E-mail or password is wrong.", facts={"who": who})
+    if Capability.SIGN_IN not in capabilities_of(account):
+        raise Forbidden("account.banned", "This account has been closed for breaking the rules.")
+    token = crypto.secret_token()
+    login = LoginSession(
+        account_id=account.id,
+        token_digest=crypto.digest(token),
+        user_agent=user_agent[:200],
+        address=address[:64],
+        expires_at=now() + lifetime,
+    )
+    session.add(login)
+    session.flush()
+    audit.record(session, Actor("account", str(account.id)), "login_session.started", login)
+    return login, token
+
+
+def _refuse_guessing(session: Session, who: str) -> None:
+    hour_ago = now() - timedelta(hours=1)
+    query = select(func.count()).where(FailedLogin.who_digest == who, FailedLogin.at > hour_ago)
+    if (session.scalar(query) or 0) >= FAILURES_PER_HOUR:
+        raise RateLimited("login.too_many", "Too many wrong passwords. Try again in an hour.")
+
+
+def note_failed_login(session: Session, who: str) -> None:
+    """Remember a failed log-in and forget those older than a day."""
+    session.execute(delete(FailedLogin).where(FailedLogin.at < now() - timedelta(days=1)))
+    session.add(FailedLogin(who_digest=who))
+
+
+def account_of_session(session: Session, token: str) -> tuple[Account, LoginSession]:
+    """Who is behind a session cookie. Raises Unauthenticated when it is unknown, ended, expired or banned."""
+    row = session.execute(
+        select(Account, LoginSession)
+        .join(LoginSession, LoginSession.account_id == Account.id)
+        .where(LoginSession.token_digest == crypto.digest(token))
+    ).one_or_none()
+    if row is None or row[1].ended_at is not None or row[1].expires_at <= now():
+        raise Unauthenticated("session.ended", "Please sign in.")
+    _refuse_banned(row[0])
+    return row[0], row[1]
+
+
+def account_of_key(session: Session, key: str) -> tuple[Account, ApiKey]:
+    """Who is behind an API key. Raises Unauthenticated when it is unknown or revoked, Forbidden when banned."""
+    row = session.execute(
+        select(Account, ApiKey)
+        .join(ApiKey, ApiKey.account_id == Account.id)
+        .where(ApiKey.key_digest == crypto.digest(key))
+    ).one_or_none()
+    if row is None or row[1].revoked_at is not None:
+        raise Unauthenticated("invalid_api_key", "The API key is not valid. Make one on your account page.")
+    _refuse_banned(row[0])
+    return row[0], row[1]
+
+
+def _refuse_banned(account: Account) -> None:
+    if Capability.SIGN_IN not in capabilities_of(account):
+        raise Forbidden("account.banned", "This account has been closed for breaking the rules.")
+
+
+def key_use_is_stale(key: ApiKey) -> bool:
+    """Whether `last_used_at` should be written again."""
+    return key.last_used_at is None or now() - key.last_used_at > KEY_USE_RESOLUTION
+
+
+def note_key_use(session: Session, key_id: uuid.UUID) -> None:
+    """Remember that a key was used."""
+    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now()))
+
+
+def create_key(session: Session, account: Account, name: str, actor: Actor) -> tuple[ApiKey, str]:
+    """Make an API key; gives the row and the key itself, which is stored nowhere."""
+    key = KEY_PREFIX + crypto.secret_token()
+    name = name.strip()[:60] or "key"
+    row = ApiKey(account_id=account.id, name=name, prefix=key[:9], key_digest=crypto.digest(key))
+    session.add(row)
+    session.flush()
+    audit.record(session, actor, "api_key.created", row, facts={"name": name, "prefix": row.prefix})
+    return row, key
+
+
+def revoke_key(session: Session, account: Account, key_id: uuid.UUID, actor: Actor) -> None:
+    """Make a key useless at once. Raises NotFound for another account's key."""
+    row = session.get(ApiKey, key_id)
+    if row is None or row.account_id != account.id:
+        raise NotFound("key.not_found", "There is no such key.")
+    if row.revoked_at is None:
+        row.revoked_at = now()
+        audit.record(session, actor, "api_key.revoked", row)
+
+
+def end_session(session: Session, account: Account, session_id: uuid.UUID, actor: Actor) -> None:
+    """Log one browser out. Raises NotFound for another account's session."""
+    row = session.get(LoginSession, session_id)
+    if row is None or row.account_id != account.id:
+        raise NotFound("session.not_found", "There is no such session.")
+    if row.ended_at is None:
+        row.ended_at = now()
+        audit.record(session, actor, "login_session.ended", row)
+
+
+def change_password(session: Session, account: Account, old: str, new: str, actor: Actor) -> None:
+    """Replace the password and log every browser out. Raises Invalid when the old one is wrong or the new one weak."""
+    if not crypto.password_matches(account.password_hash, old):
+        raise Invalid("password.wrong", "The present password is wrong.")
+    if len(new) < MIN_PASSWORD or len(new) > 200:
+        raise Invalid("password.short", f"A password needs {MIN_PASSWORD} to 200 characters.")
+    account.password_hash = crypto.hash_password(new)
+    account.password_is_temporary = False
+    session.execute(
+        update(LoginSession)
+        .where(LoginSession.account_id == account.id, LoginSession.ended_at.is_(None))
+        .values(ended_at=now())
+    )
+    audit.record(session, actor, "account.password_changed", account)
+
+
+def account_by_email(session: Session, email: str) -> Account:
+    """The account of an address. Raises NotFound."""
+    account = session.scalar(select(Account).where(Account.email == email.strip().lower()))
+    if account is None:
+        raise NotFound("account.not_found", f"There is no account for {email}.")
+    return account

@@ -1,0 +1,195 @@
+"""Asking for speech, and the ledger row that comes before its audio."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import unicodedata
+from collections.abc import Mapping
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload
+
+from app.accounts.models import Account
+from app.accounts.rules import Capability
+from app.accounts.service import capabilities_of
+from app.billing.service import charge, plan_of, used_this_month
+from app.core import crypto
+from app.core.audit import Actor
+from app.core.db import new_id
+from app.core.errors import Invalid, NotFound
+from app.jobs import service as jobs
+from app.jobs.models import OPEN, Job, JobKind
+from app.policy.rules import SpeakFacts, Verdict, may_speak
+from app.settings import Settings
+from app.speech.formats import FORMATS
+from app.speech.models import Clip, Generation
+from app.voices.models import Consent, Voice, VoiceState
+from app.voices.service import enforce, lock_account, voice_of
+
+MIN_SPEED, MAX_SPEED = 0.7, 1.3
+CHARGE_KIND = "speak"
+
+
+def ask_for_speech(
+    session: Session,
+    account: Account,
+    *,
+    voice_id: str,
+    text: str,
+    output_format: str,
+    settings: Settings,
+    speed: float = 1.0,
+    seed: int | None = None,
+    language: str | None = None,
+) -> Clip:
+    """Put a clip and its job into the caller's transaction, if the gate lets it pass.
+
+    `voice_id` is a public id. Raises NotFound, Invalid (text, format, speed) or Refused with the rule.
+    """
+    voice = voice_of(session, account, voice_id)
+    text = clean_text(text, settings.speech.max_characters)
+    if output_format not in FORMATS:
+        raise Invalid("output_format", f"Unknown format. Known are: {', '.join(FORMATS)}.")
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise Invalid("speed", f"Speed goes from {MIN_SPEED} to {MAX_SPEED}.")
+    lock_account(session, account)
+    enforce(speak_verdict(session, account, voice, len(text)))
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    job = jobs.create(
+        session,
+        JobKind.SPEAK,
+        queue=settings.jobs.speech_queue,
+        subject_id=voice.id,
+        account_id=account.id,
+        priority=plan_of(account).priority,
+    )
+    clip = Clip(
+        account_id=account.id,
+        voice_id=voice.id,
+        job_id=job.id,
+        text=text,
+        language=language or voice.language,
+        output_format=output_format,
+        speed=speed,
+        seed=seed,
+    )
+    session.add(clip)
+    session.flush()
+    return clip
+
+
+def clean_text(text: str, limit: int) -> str:
+    """The text without control characters. Raises Invalid when it is too long or has nothing to say."""
+    if len(text) > limit:
+        raise Invalid(
+            "max_character_limit_exceeded",
+            f"The text has {len(text):,} characters; {limit:,} are the most at once. Send it in parts.",
+        )
+    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn")).strip()
+    if not any(unicodedata.category(c)[0] in "LN" for c in kept):
+        raise Invalid("text.nothing_to_say", "There is nothing to say in this text: write some words or numbers.")
+    return kept
+
+
+def speak_verdict(session: Session, account: Account, voice: Voice, characters: int) -> Verdict:
+    """Whether the text may be spoken; the facts come from this transaction."""
+    plan = plan_of(account)
+    open_clips, open_characters = session.execute(
+        select(func.count(Clip.id), func.coalesce(func.sum(func.length(Clip.text)), 0))
+        .join(Job, Clip.job_id == Job.id)
+        .where(Clip.account_id == account.id, Job.state.in_(OPEN))
+    ).one()
+    left = plan.characters_a_month - used_this_month(session, account.id) - open_characters
+    return may_speak(
+        SpeakFacts(
+            may_speak=Capability.SPEAK in capabilities_of(account),
+            plan_name=plan.name,
+            plan_paid=plan.paid,
+            verified=account.verified_at is not None,
+            cloned=voice.account_id is not None,
+            voice_ready=voice.state is VoiceState.READY,
+            voice_problem=_PROBLEMS.get(voice.state, "This voice can't speak."),
+            consent_in_force=_consent_in_force(session, voice),
+            characters=characters,
+            characters_left=left,
+            open_clips=open_clips,
+            concurrency=plan.concurrency,
+        )
+    )
+
+
+_PROBLEMS: Mapping[VoiceState, str] = {
+    VoiceState.DRAFT: "This voice is not finished yet.",
+    VoiceState.CLONING: "This voice is being made; it will be ready in a moment.",
+    VoiceState.FAILED: "Making this voice has failed.",
+    VoiceState.DISABLED: "This voice has been disabled.",
+}
+
+
+def _consent_in_force(session: Session, voice: Voice) -> bool:
+    if voice.consent_id is None:
+        return voice.account_id is None
+    return bool(session.scalar(select(Consent.in_force).where(Consent.id == voice.consent_id)))
+
+
+def commit_generation(session: Session, clip: Clip, *, key: bytes, key_epoch: int, engine: str) -> Generation:
+    """The ledger row of a clip: a new one, or the same one again when the job is retried.
+
+    `key` is the secret key of the epoch. The tag is 64 bits of HMAC-SHA256 over the generation and 64 over the account.
+    """
+    known = session.scalar(select(Generation).where(Generation.clip_id == clip.id))
+    if known is not None:
+        return known
+    voice = session.get_one(Voice, clip.voice_id)
+    salt = crypto.secret_token()
+    generation_id = new_id()
+    tag = (
+        crypto.derive(key, "generation", str(generation_id))[:8]
+        + crypto.derive(key, "account", str(clip.account_id))[:8]
+    )
+    row = Generation(
+        id=generation_id,
+        tag=tag,
+        clip_id=clip.id,
+        account_id=clip.account_id,
+        voice_id=clip.voice_id,
+        consent_id=voice.consent_id,
+        key_epoch=key_epoch,
+        text_salt=salt,
+        text_digest=hashlib.sha256((salt + clip.text).encode()).hexdigest(),
+        characters=len(clip.text),
+        engine=engine,
+        seed=clip.seed,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def charge_for(session: Session, clip: Clip) -> None:
+    """The one charge of a finished clip."""
+    charge(session, account_id=clip.account_id, job_id=clip.job_id, kind=CHARGE_KIND, characters=len(clip.text))
+
+
+def clip_of(session: Session, account: Account, public_id: str) -> Clip:
+    """A clip of the account with its voice and job. Raises NotFound for others'."""
+    query = select(Clip).where(Clip.public_id == public_id).options(joinedload(Clip.voice), joinedload(Clip.job))
+    clip = session.scalar(query)
+    if clip is None or clip.account_id != account.id:
+        raise NotFound("history_item_not_found", "There is no such clip.")
+    return clip
+
+
+def clips_of(session: Session, account: Account, *, limit: int, before: Clip | None = None) -> list[Clip]:
+    """The account's clips, newest first, `limit` of them, older than `before`."""
+    query = select(Clip).where(Clip.account_id == account.id)
+    if before is not None:
+        query = query.where(Clip.id < before.id)
+    query = query.options(joinedload(Clip.voice), joinedload(Clip.job))
+    return list(session.scalars(query.order_by(Clip.id.desc()).limit(limit)))
+
+
+def cancel_clip(session: Session, clip: Clip, actor: Actor) -> None:
+    """Stop a clip that is not finished. Nothing is charged."""
+    jobs.cancel(session, session.get_one(Job, clip.job_id), actor, "Cancelled by its owner.")

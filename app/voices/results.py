@@ -1,0 +1,148 @@
+"""What the workers found, written down: checks of a sample, a consent compared, a voice made; and what follows.
+
+Each is called inside the transaction that finishes the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.core.audit import Actor
+from app.core.db import now
+from app.core.states import move
+from app.jobs import service as jobs
+from app.jobs.models import Job, JobKind, JobState
+from app.voices import consents
+from app.voices.models import Consent, ConsentState, Sample, SampleState, Voice, VoiceState
+from app.voices.rules import Reading, judge
+
+INTAKE = Actor.system("intake")
+CONSENT_CHECK = Actor.system("consent check")
+CLONING = Actor.system("cloning")
+
+
+@dataclass(frozen=True)
+class SampleFindings:
+    """What intake measured. `reasons` is empty when the sample is accepted."""
+
+    checks: Sequence[dict[str, Any]]
+    reasons: Sequence[dict[str, str]]
+    measures: dict[str, Any]
+    speech_seconds: float
+    peaks: Sequence[float]
+    audio_key: str | None
+
+
+def sample_checking(session: Session, sample: Sample) -> None:
+    """Note that a worker has begun with the sample."""
+    if sample.state is SampleState.RECEIVED:
+        move(session, sample, SampleState.CHECKING, INTAKE)
+
+
+def sample_judged(session: Session, sample: Sample, findings: SampleFindings) -> None:
+    """Accept or reject a sample; a consent that was recorded meanwhile is checked now, or falls with the sample."""
+    sample.checks, sample.reasons = list(findings.checks), list(findings.reasons)
+    sample.measures, sample.peaks = findings.measures, list(findings.peaks)
+    sample.speech_seconds, sample.audio_key = findings.speech_seconds, findings.audio_key
+    if findings.reasons:
+        _reject(session, sample)
+        return
+    move(session, sample, SampleState.ACCEPTED, INTAKE, facts=findings.measures)
+    voice = session.get_one(Voice, sample.voice_id)
+    for consent in consents.waiting_for_sample(session, voice):
+        consents.have_checked(session, voice, consent)
+
+
+def _reject(session: Session, sample: Sample) -> None:
+    move(session, sample, SampleState.REJECTED, INTAKE, facts={"codes": [r["code"] for r in sample.reasons]})
+    voice = session.get_one(Voice, sample.voice_id)
+    for consent in consents.waiting_for_sample(session, voice):
+        consent.reasons = [
+            {"code": "consent.sample_rejected", "message": "The sample that it belongs to was rejected."}
+        ]
+        move(session, consent, ConsentState.FAILED, INTAKE, reason="sample rejected")
+
+
+@dataclass(frozen=True)
+class ConsentFindings:
+    """What the consent check heard. `problem` says why the recording could not be used at all."""
+
+    reading: Reading | None
+    scores: dict[str, Any]
+    peaks: Sequence[float]
+    audio_key: str | None
+    problem: dict[str, str] | None = None
+
+
+def consent_heard(session: Session, consent: Consent, findings: ConsentFindings, *, speech_queue: str) -> None:
+    """Settle a consent from what was heard, and clone the voice when it is in force."""
+    consent.peaks, consent.audio_key = list(findings.peaks), findings.audio_key
+    if findings.reading is None:
+        consent.reasons = [
+            findings.problem or {"code": "consent.unreadable", "message": "The recording can't be used."}
+        ]
+        move(session, consent, ConsentState.FAILED, CONSENT_CHECK, reason=consent.reasons[0]["message"])
+        return
+    judgement = judge(consent.statement, consent.challenge, findings.reading)
+    consent.transcript = findings.reading.transcript
+    consent.reasons = list(judgement.reasons)
+    consent.scores = {
+        **findings.scores,
+        "similarity": round(findings.reading.similarity, 3),
+        "speaker": findings.reading.speaker,
+        "word_error_rate": judgement.word_error_rate,
+        "challenge_found": judgement.challenge_found,
+        "challenge_words": len(consent.challenge),
+    }
+    if judgement.state is ConsentState.VERIFIED:
+        consents.put_in_force(session, consent, CONSENT_CHECK, speech_queue=speech_queue)
+    else:
+        move(session, consent, judgement.state, CONSENT_CHECK, facts=consent.scores)
+
+
+def voice_made(session: Session, voice: Voice, *, engine: str, artefact_key: str) -> None:
+    """The voice can speak from now on."""
+    voice.engine, voice.artefact_key, voice.ready_at, voice.problem = engine, artefact_key, now(), None
+    move(session, voice, VoiceState.READY, CLONING, facts={"engine": engine})
+
+
+@jobs.on_unfinished(JobKind.INTAKE)
+def _intake_unfinished(session: Session, job: Job) -> None:
+    sample = session.get_one(Sample, job.subject_id)
+    if sample.state not in (SampleState.RECEIVED, SampleState.CHECKING):
+        return
+    sample.reasons = [
+        {"code": job.error_code or "intake.stopped", "message": job.error_message or "The check was stopped."}
+    ]
+    _reject(session, sample)
+
+
+@jobs.on_unfinished(JobKind.CONSENT)
+def _consent_unfinished(session: Session, job: Job) -> None:
+    consent = session.get_one(Consent, job.subject_id)
+    if consent.state is ConsentState.CHECKING:
+        message = job.error_message or "The check was stopped."
+        consent.reasons = [
+            {"code": job.error_code or "consent.stopped", "message": f"{message} Please read a new sentence."}
+        ]
+        move(session, consent, ConsentState.FAILED, CONSENT_CHECK, reason=message)
+
+
+@jobs.on_unfinished(JobKind.CLONE)
+def _clone_unfinished(session: Session, job: Job) -> None:
+    voice = session.get_one(Voice, job.subject_id)
+    if voice.state is not VoiceState.CLONING:
+        return
+    voice.problem = job.error_message or "Cloning was stopped."
+    voice.consent_in_force = None
+    move(
+        session,
+        voice,
+        VoiceState.FAILED if job.state is JobState.FAILED else VoiceState.DISABLED,
+        CLONING,
+        reason=voice.problem,
+    )

@@ -1,0 +1,217 @@
+"""What can be done with voices: start one from a sample, look it up, disable, delete."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, selectinload
+
+from app.accounts.models import Account
+from app.accounts.rules import Capability
+from app.accounts.service import capabilities_of
+from app.billing.service import plan_of
+from app.core import audit
+from app.core.audit import Actor
+from app.core.db import now
+from app.core.errors import Invalid, NotFound, Refused
+from app.core.states import move
+from app.jobs import service as jobs
+from app.jobs.models import JobKind
+from app.policy.rules import CloneFacts, Verdict, may_clone
+from app.voices.models import Sample, SampleFile, Voice, VoiceState
+
+SAME_UPLOAD_WITHIN = timedelta(hours=1)
+"""The same files under the same name within this time are a repeated request, not a second voice."""
+
+NOT_A_SLOT = (VoiceState.DELETED,)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that has been stored, before it belongs to anything."""
+
+    name: str
+    size: int
+    digest: str
+    storage_key: str
+
+
+def clone_verdict(session: Session, account: Account, *, extra: int = 1) -> Verdict:
+    """Whether the account may have `extra` more voices; the facts come from this transaction."""
+    plan = plan_of(account)
+    query = select(func.count()).where(Voice.account_id == account.id, Voice.state.not_in(NOT_A_SLOT))
+    return may_clone(
+        CloneFacts(
+            may_clone=Capability.CLONE in capabilities_of(account),
+            plan_name=plan.name,
+            plan_paid=plan.paid,
+            verified=account.verified_at is not None,
+            voices=(session.scalar(query) or 0) + extra - 1,
+            voice_slots=plan.voice_slots,
+        )
+    )
+
+
+def enforce(verdict: Verdict) -> None:
+    """Raise Refused with the verdict's rule unless it allows."""
+    if not verdict.allowed:
+        raise Refused(verdict.rule, verdict.message, rule=verdict.rule, fix=verdict.fix)
+
+
+def start_voice(
+    session: Session,
+    account: Account,
+    *,
+    name: str,
+    language: str,
+    uploads: Sequence[Upload],
+    actor: Actor,
+    description: str = "",
+    labels: dict[str, Any] | None = None,
+) -> Voice:
+    """Make a draft voice from uploaded files and have them checked. The same upload twice gives the same voice.
+
+    Raises Refused when the account may not clone, Invalid for a bad name or no files.
+    """
+    name = " ".join(name.split())[:80]
+    if not name:
+        raise Invalid("voice.name", "Give the voice a name.")
+    if not uploads:
+        raise Invalid("voice.no_files", "Add at least one recording of the speaker.")
+    digest = hashlib.sha256("".join(upload.digest for upload in uploads).encode()).hexdigest()
+    again = _same_upload(session, account, name, digest)
+    if again is not None:
+        return again
+    lock_account(session, account)
+    enforce(clone_verdict(session, account))
+    voice = Voice(
+        account_id=account.id,
+        name=name,
+        language=language,
+        description=description[:1000],
+        labels=labels or {},
+    )
+    session.add(voice)
+    session.flush()
+    audit.record(session, actor, "voice.started", voice, facts={"files": len(uploads)})
+    add_sample(session, voice, uploads, digest)
+    return voice
+
+
+def lock_account(session: Session, account: Account) -> None:
+    """Make other requests of this account wait, so that a count taken now still holds at the commit."""
+    session.execute(select(Account.id).where(Account.id == account.id).with_for_update())
+
+
+def _same_upload(session: Session, account: Account, name: str, digest: str) -> Voice | None:
+    query = (
+        select(Voice)
+        .join(Sample, Sample.voice_id == Voice.id)
+        .where(
+            Voice.account_id == account.id,
+            Voice.name == name,
+            Voice.state != VoiceState.DELETED,
+            Sample.digest == digest,
+            Sample.created_at > now() - SAME_UPLOAD_WITHIN,
+        )
+    )
+    return session.scalars(query).first()
+
+
+def add_sample(session: Session, voice: Voice, uploads: Sequence[Upload], digest: str | None = None) -> Sample:
+    """Add a sample to a draft voice (a first or a better one) and have it checked."""
+    if voice.state is not VoiceState.DRAFT:
+        raise Invalid("voice.not_draft", "This voice already has its sample. Make a new voice for another recording.")
+    digest = digest or hashlib.sha256("".join(upload.digest for upload in uploads).encode()).hexdigest()
+    sample = Sample(voice_id=voice.id, digest=digest)
+    session.add(sample)
+    session.flush()
+    for position, upload in enumerate(uploads):
+        session.add(
+            SampleFile(
+                sample_id=sample.id,
+                position=position,
+                name=upload.name[:200],
+                size=upload.size,
+                digest=upload.digest,
+                storage_key=upload.storage_key,
+            )
+        )
+    jobs.create(session, JobKind.INTAKE, queue="cpu", subject_id=sample.id, account_id=voice.account_id, priority=3)
+    return sample
+
+
+def voice_of(session: Session, account: Account, public_id: str, *, details: bool = False) -> Voice:
+    """A voice that the account may use: its own or a stock voice. Raises NotFound for any other.
+
+    `details` loads its samples with their files, and its consents.
+    """
+    query = select(Voice).where(Voice.public_id == public_id, Voice.state != VoiceState.DELETED)
+    if details:
+        query = query.options(selectinload(Voice.samples).selectinload(Sample.files), selectinload(Voice.consents))
+    voice = session.scalar(query)
+    if voice is None or voice.account_id not in (None, account.id):
+        raise NotFound("voice_not_found", "There is no such voice.")
+    return voice
+
+
+def own_voice(session: Session, account: Account, public_id: str, *, details: bool = False) -> Voice:
+    """A voice that belongs to the account. Raises NotFound for others and for stock voices."""
+    voice = voice_of(session, account, public_id, details=details)
+    if voice.account_id is None:
+        raise NotFound("voice_not_found", "Stock voices belong to everybody and can't be changed.")
+    return voice
+
+
+def voices_of(session: Session, account: Account, *, stock: bool = True, details: bool = False) -> list[Voice]:
+    """The account's voices, newest first, then (if asked) the stock voices."""
+    query = select(Voice).where(Voice.account_id == account.id, Voice.state != VoiceState.DELETED)
+    if details:
+        query = query.options(selectinload(Voice.samples).selectinload(Sample.files), selectinload(Voice.consents))
+    own = list(session.scalars(query.order_by(Voice.id.desc())))
+    if not stock:
+        return own
+    stocked = select(Voice).where(Voice.stock_id.is_not(None), Voice.state == VoiceState.READY).order_by(Voice.name)
+    if details:
+        stocked = stocked.options(selectinload(Voice.samples).selectinload(Sample.files), selectinload(Voice.consents))
+    return own + list(session.scalars(stocked))
+
+
+def rename(
+    session: Session, voice: Voice, *, name: str, description: str | None, labels: dict[str, Any] | None
+) -> None:
+    """Change what a voice is called."""
+    name = " ".join(name.split())[:80]
+    if not name:
+        raise Invalid("voice.name", "Give the voice a name.")
+    voice.name = name
+    if description is not None:
+        voice.description = description[:1000]
+    if labels is not None:
+        voice.labels = labels
+
+
+def delete_voice(session: Session, voice: Voice, actor: Actor, reason: str | None = None) -> None:
+    """Take a voice away: its jobs stop, it can't speak again. Clips that it made stay, with their trace."""
+    release_consent(session, voice, VoiceState.DELETED, actor, reason)
+
+
+def release_consent(session: Session, voice: Voice, to: VoiceState, actor: Actor, reason: str | None) -> None:
+    """Move a voice to a state in which it can't speak, let go of its consent, and stop everything under way."""
+    if voice.state is not to:
+        move(session, voice, to, actor, reason=reason)
+    voice.consent_in_force = None
+    session.flush()
+    for subject in (voice.id, *_sample_ids(session, voice)):
+        for job in jobs.open_jobs(session, subject_id=subject):
+            jobs.cancel(session, job, actor, reason)
+
+
+def _sample_ids(session: Session, voice: Voice) -> list[uuid.UUID]:
+    return list(session.scalars(select(Sample.id).where(Sample.voice_id == voice.id)))
