@@ -20,6 +20,7 @@ RAISED_DB = 4.0  # the second try
 TARGET_TAGS, TARGET_HYPOTHESES = 10_000_000, 8  # a clip must be found among so many: z of at least 7.4
 REQUIRED_Z = accept_z(TARGET_TAGS, TARGET_HYPOTHESES)
 SHORT_SECONDS = 1.5  # of speech: below this no promise is made
+LEAST_SECONDS = 0.1  # a syllable; below this the clip holds no speech at all
 _PIECE = 10 * RATE  # long clips are tested by pieces of ten seconds
 _MOST_PIECES = 3
 _PHONE_RATE = 8_000
@@ -48,15 +49,15 @@ class Marked:
 
 
 def embed_checked(mark: Watermark, pcm: Floats, sample_rate: int, tag: bytes) -> Marked:
-    """Marks a clip, attacks it (telephone; Opus 12 kbit/s), reads it, and marks stronger, once, if that fails.
+    """Marks a clip, attacks it (telephone, Opus 12k), reads it, and marks stronger, once, if that fails.
 
     Takes what `Watermark.embed` takes. Raises MarkFailed when the clip holds nothing that can carry a mark
-    (silence), or when at least 1.5 s of speech can't be read back even clean. A shorter clip is marked as
+    (silence, a tone), or when at least 1.5 s of speech can't be read back even clean. A shorter clip is marked as
     well as it goes and says so.
     """
     seconds = speech_seconds(pcm, sample_rate)
-    if seconds == 0:
-        raise MarkFailed("The clip is silent: there is nothing that can carry a mark.")
+    if seconds < LEAST_SECONDS:
+        raise MarkFailed("The clip is silent or a steady tone: there is nothing that can carry a mark.")
     tries = [_attempt(mark, pcm, sample_rate, tag, STRENGTH_DB, seconds < SHORT_SECONDS)]
     if not tries[0].robust:
         tries.append(_attempt(mark, pcm, sample_rate, tag, RAISED_DB, seconds < SHORT_SECONDS))
@@ -78,9 +79,7 @@ def speech_seconds(pcm: Floats, sample_rate: int) -> float:
     return float(np.sum(weight.mean(axis=1) > 0.1)) * PERIOD_SAMPLES / spectrum.PERIOD / RATE
 
 
-def _attempt(
-    mark: Watermark, pcm: Floats, sample_rate: int, tag: bytes, strength_db: float, short: bool
-) -> Marked:
+def _attempt(mark: Watermark, pcm: Floats, sample_rate: int, tag: bytes, strength_db: float, short: bool) -> Marked:
     marked = mark.embed(pcm, sample_rate, tag, strength_db)
     own = np.frombuffer(tag, np.uint8)[None]
 

@@ -20,9 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-MARK_ALGORITHM = (
-    "io.vouch.mark.1"  # of the soft binding: our own reverse-domain name, not (yet) on the C2PA list
-)
+MARK_ALGORITHM = "io.vouch.mark.1"  # of the soft binding: our own reverse-domain name, not (yet) on the C2PA list
 GENERATION_LABEL = "io.vouch.generation"
 MIME_TYPES = frozenset({"audio/wav", "audio/mpeg", "audio/flac"})
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -115,9 +113,7 @@ class CredentialReading:
 def sign(audio: bytes, mime: str, claim: Claim, signer: Signer) -> bytes:
     """The same file with a signed manifest, some 4 kB longer; players ignore it. Raises CredentialError."""
     if mime not in MIME_TYPES:
-        raise CredentialError(
-            f"No content credentials for {mime}; use one of {', '.join(sorted(MIME_TYPES))}."
-        )
+        raise CredentialError(f"No content credentials for {mime}; use one of {', '.join(sorted(MIME_TYPES))}.")
     info = c2pa.C2paSignerInfo(b"es256", signer.chain_pem.encode(), signer.key_pem.encode(), None)
     signed = io.BytesIO()
     try:
@@ -169,9 +165,7 @@ def _reading(store: Mapping[str, Any]) -> CredentialReading:
 
 
 def _created_when(actions: Mapping[str, Any]) -> str | None:
-    return next(
-        (a.get("when") for a in actions.get("actions", []) if a.get("action") == "c2pa.created"), None
-    )
+    return next((a.get("when") for a in actions.get("actions", []) if a.get("action") == "c2pa.created"), None)
 
 
 def _moment(text: Any) -> datetime | None:
@@ -215,9 +209,7 @@ def _manifest(claim: Claim) -> dict[str, Any]:
 def _name(common_name: str) -> x509.Name:
     return x509.Name(
         [
-            x509.NameAttribute(
-                NameOID.ORGANIZATION_NAME, common_name
-            ),  # readers show the organisation as the issuer
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, common_name),  # readers show the organisation as the issuer
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
         ]
     )
@@ -260,9 +252,7 @@ def _leaf(
         .add_extension(_usage(signing=True), critical=True)
         # C2PA 2.x asks for a purpose; e-mail protection is the one that every validator accepts.
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )
 

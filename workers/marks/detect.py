@@ -30,7 +30,7 @@ _PITCH_SPAN, _PITCH_STEPS_PER_OCTAVE = 8, 48  # +-2 semitones by quarters
 
 @dataclass(frozen=True)
 class Reading:
-    """Soft bits under one assumption about how the audio was changed. Means nothing until compared with tags."""
+    """Soft bits under one assumption about how the audio was changed; no evidence before it meets tags."""
 
     bits: Floats  # (128,) soft bits: the sign is the bit, unit noise
     pilot: float  # match of the pilot; about 5 times that of a bit when there is a mark
@@ -86,9 +86,7 @@ def _best(readings: Sequence[Reading], keep: int) -> list[Reading]:
     return sorted(readings, key=lambda reading: -reading.metric)[:keep]
 
 
-def _at(
-    pattern: Pattern, statistics: Floats, periods: int | None, pitch: float, time_scale: float
-) -> list[Reading]:
+def _at(pattern: Pattern, statistics: Floats, periods: int | None, pitch: float, time_scale: float) -> list[Reading]:
     """The best readings of windows of `periods` (None: one of all) over statistics (phases, slots, BANDS)."""
     keep = _KEEP_INNER if periods else _KEEP_WHOLE
     slot_seconds = SLOT * time_scale * _PHASE_SECONDS
@@ -98,9 +96,7 @@ def _at(
         metric = evidence(matches)
         for flat in np.argpartition(metric, -keep, axis=None)[-keep:]:
             phase, slot = np.unravel_index(int(flat), metric.shape)
-            found.append(
-                (float(metric[phase, slot]), first, length, int(phase * PERIOD + slot), matches[phase, slot])
-            )
+            found.append((float(metric[phase, slot]), first, length, int(phase * PERIOD + slot), matches[phase, slot]))
     found.sort(key=lambda item: -item[0])
     return [
         Reading(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,8 +49,8 @@ class Pattern:
     def start(self, tag: bytes) -> int:
         """Slot of the pattern at which a clip with this tag starts.
 
-        It differs from clip to clip, so that clips can't simply be averaged to bring out the pilot. That costs
-        the reader nothing: it tries every offset anyway.
+        It differs from clip to clip, so that clips can't simply be averaged to bring out the pilot. The reader
+        tries every offset anyway.
         """
         return _derive(self._key, b"start:" + tag)[0] % (PERIOD // 2) * 2
 

@@ -118,7 +118,7 @@ def cells(energies: Floats, phases: int = 1, time_scale: float = 1.0) -> Floats:
 
 
 def reliability(values: Floats) -> Floats:
-    """How much of a mark each cell can carry, 0 to 1: above its band's floor, within 40 to 55 dB of the peak."""
+    """How much of a mark each cell can carry, 0 to 1: above its band's floor, 40 to 55 dB below the peak."""
     first = values[0]
     floor = np.percentile(first, 10, axis=0).astype(np.float32)
     peak = np.float32(np.percentile(first, 99))
@@ -170,6 +170,4 @@ def statistic(values: Floats) -> Floats:
     limited = weight * np.minimum(new * new, 9 * overall)
     local = _local_mean(limited) / (_local_mean(weight) + 1e-3)
     variance = _LOCAL_SHARE * local + (1 - _LOCAL_SHARE) * overall
-    return np.asarray(
-        weight * np.sqrt(overall / variance) * 2 * np.tanh(new / np.sqrt(variance) / 2), dtype=np.float32
-    )
+    return np.asarray(weight * np.sqrt(overall / variance) * 2 * np.tanh(new / np.sqrt(variance) / 2), dtype=np.float32)

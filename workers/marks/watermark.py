@@ -84,9 +84,9 @@ class Watermark:
         spectra = spectrum.stft(audio)[:frames]
         energies = spectrum.cells(spectrum.band_energies(spectrum.power(spectra)))[0]
         slots = len(energies)
-        if slots == 0:
+        allowed = spectrum.reliability(energies[None])[0] if slots else energies
+        if not np.any(allowed):
             return np.zeros_like(audio)
-        allowed = spectrum.reliability(energies[None])[0]
         amplitude = np.ones(BITS + 1, np.float32)
         amplitude[0] = PILOT
         strengths = amplitude.copy()
@@ -148,7 +148,7 @@ def checked_audio(pcm: Floats, sample_rate: int) -> Floats:
 
 
 def _gains(allowed: Floats, wanted: Floats, strength_db: float) -> tuple[Floats, float]:
-    """Gains in dB (slots, BANDS) of the given weighted rms, none above twice that, and the scale they took."""
+    """Gains in dB (slots, BANDS) of the given weighted rms, none above twice it, and their scale."""
     gains = allowed * _PROFILE * wanted.reshape(allowed.shape)
     total, scale, limit = float(allowed.sum()) + 1e-9, 1.0, 2 * strength_db
     for _ in range(8):  # clipping takes energy away, so the scale is approached in steps

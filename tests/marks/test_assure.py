@@ -1,0 +1,79 @@
+"""No clip leaves with a mark that can't be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from marks_sound import RATE
+from numpy.typing import NDArray
+
+from workers.marks import assure
+from workers.marks.matching import nearest
+from workers.marks.watermark import STRENGTH_DB, Watermark
+
+Audio = NDArray[np.float32]
+
+
+def test_speech_is_marked_and_read_back_after_the_attacks(
+    mark: Watermark, speech: list[Audio], tags: NDArray[np.uint8]
+) -> None:
+    for index, clip in enumerate(speech[:3]):
+        result = assure.embed_checked(mark, clip, RATE, tags[index].tobytes())
+        assert result.robust
+        assert result.z_clean > result.z_attacked
+        assert not result.too_short_to_trace
+        match = nearest(mark.read(result.pcm, RATE), tags)
+        assert match is not None
+        assert match.index == index
+
+
+def test_a_clip_that_fails_is_marked_stronger_once(
+    mark: Watermark, speech: list[Audio], tags: NDArray[np.uint8]
+) -> None:
+    clip = speech[0][RATE : RATE + RATE // 2]
+    result = assure.embed_checked(mark, clip, RATE, tags[0].tobytes())
+    assert result.strength_db in (STRENGTH_DB, assure.RAISED_DB)
+    plain = mark.embed(clip, RATE, tags[0].tobytes())
+    tried = min(_agreement(mark, *attack(plain, RATE), tags[0]) for attack in assure.ATTACKS)
+    assert result.z_attacked >= tried
+    assert result.too_short_to_trace
+
+
+def _agreement(mark: Watermark, audio: Audio, rate: int, tag: NDArray[np.uint8]) -> float:
+    match = nearest(mark.read(audio, rate), tag[None])
+    return match.z if match else 0.0
+
+
+def test_a_very_short_clip_is_marked_and_says_so(mark: Watermark, speech: list[Audio]) -> None:
+    clip = speech[0][RATE : RATE + 4800]
+    result = assure.embed_checked(mark, clip, RATE, bytes(range(16)))
+    assert result.too_short_to_trace
+    assert len(result.pcm) == len(clip)
+    assert np.any(result.pcm != clip)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01, 2])
+@pytest.mark.parametrize("hertz", [0, 1000])
+def test_silence_and_tones_are_never_passed_off_as_marked(seconds: float, hertz: int, mark: Watermark) -> None:
+    clip = 0.3 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)
+    with pytest.raises(assure.MarkFailed, match="nothing that can carry a mark"):
+        assure.embed_checked(mark, clip.astype(np.float32), RATE, bytes(16))
+
+
+def test_what_cannot_be_read_back_is_refused(mark: Watermark) -> None:
+    """A tone switched on and off: two seconds of sound, but in one band only."""
+    seconds = np.arange(3 * RATE) / RATE
+    beeps = np.sin(2 * np.pi * 1000 * seconds) * 0.3 * (seconds * 4 % 1 < 0.5)
+    with pytest.raises(assure.MarkFailed, match="could not be read back"):
+        assure.embed_checked(mark, beeps.astype(np.float32), RATE, bytes(range(16)))
+
+
+def test_the_telephone_has_a_telephones_band() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32)
+    heard, rate = assure.telephone(noise, RATE)
+    assert rate == 8000
+    spectrum = np.abs(np.fft.rfft(heard)) ** 2
+    hertz = np.fft.rfftfreq(len(heard), 1 / rate)
+    inside = spectrum[(hertz > 500) & (hertz < 3000)].mean()
+    assert spectrum[hertz < 120].mean() < 0.02 * inside
+    assert spectrum[hertz > 3900].mean() < 0.2 * inside

@@ -1,0 +1,77 @@
+"""The arithmetic between soft bits and an issued tag."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from conftest import KEY
+from numpy.typing import NDArray
+
+from workers.marks.detect import Reading, hypotheses
+from workers.marks.matching import ACCEPT_BOUND, accept_z, false_match_bound, nearest
+from workers.marks.pattern import signs, tag_for
+
+
+def reading(bits: NDArray[np.float32]) -> Reading:
+    return Reading(bits, 5.0, 100.0, 1.0, 1.0, 0.0, 0.0, 5.0)
+
+
+def test_the_nearest_tag_wins_and_its_rival_is_named(tags: NDArray[np.uint8]) -> None:
+    rng = np.random.default_rng(0)
+    soft = signs(tags[500]) + rng.normal(0, 1, 128).astype(np.float32)
+    match = nearest([reading(rng.normal(0, 1, 128).astype(np.float32)), reading(soft)], tags)
+    assert match is not None
+    exact = signs(tags) @ soft / np.linalg.norm(soft)
+    assert match.index == int(np.argmax(exact)) == 500
+    assert match.z == pytest.approx(exact[500], abs=1e-3)
+    assert match.errors == int(np.sum((soft > 0) != (signs(tags[500]) > 0)))
+    assert match.runner_up_z < match.z
+    assert match.hypotheses == 2
+    assert match.bound == pytest.approx(false_match_bound(match.z, len(tags), 2))
+
+
+def test_the_bound_is_hoeffdings_and_the_threshold_its_inverse() -> None:
+    assert false_match_bound(7.2, 10_000_000, 8) == pytest.approx(8e7 * math.exp(-25.92))
+    assert false_match_bound(-3.0, 10, 1) == 10
+    assert false_match_bound(accept_z(1000, 8), 1000, 8) == pytest.approx(ACCEPT_BOUND)
+
+
+def test_random_bits_stay_below_the_bound(tags: NDArray[np.uint8]) -> None:
+    rng = np.random.default_rng(2)
+    matches = [nearest([reading(rng.normal(0, 1, 128).astype(np.float32))], tags) for _ in range(100)]
+    assert not any(match.accepted for match in matches if match)
+    assert sum(match.z > 4.0 for match in matches if match) > 50  # the search does look at all of them
+
+
+def test_the_same_tag_twice_is_no_rival() -> None:
+    tag = np.arange(16, dtype=np.uint8)
+    match = nearest([reading(signs(tag))], np.stack([tag, tag]))
+    assert match is not None
+    assert match.runner_up is None
+
+
+def test_nothing_to_compare_is_no_match(tags: NDArray[np.uint8]) -> None:
+    assert nearest([], tags) is None
+    assert nearest([reading(np.ones(128, np.float32))], tags[:0]) is None
+    with pytest.raises(ValueError, match="uint8"):
+        nearest([], np.zeros((3, 128), np.float32))  # type: ignore[arg-type]
+
+
+def test_a_tag_has_a_half_of_its_own_and_a_half_of_its_account() -> None:
+    first, second = tag_for(KEY, "gen-1", "acc-1"), tag_for(KEY, "gen-2", "acc-1")
+    assert (len(first), first[8:]) == (16, second[8:])
+    assert first[:8] != second[:8]
+    assert tag_for(KEY, "gen-1", "acc-2")[:8] == first[:8]
+    assert tag_for(KEY, "gen-1", "acc-2")[8:] != first[8:]
+    assert tag_for(bytes(32), "gen-1", "acc-1") != first
+    assert tag_for(KEY, "x", "x")[:8] != tag_for(KEY, "x", "x")[8:]
+
+
+def test_the_search_lines_cover_what_they_promise() -> None:
+    assert hypotheses("plain") == [(1.0, 1.0)]
+    full = hypotheses("full")
+    assert len(full) == len(set(full)) == 113
+    assert min(p for p, _ in full) == pytest.approx(0.88)
+    assert max(p for p, _ in full) == pytest.approx(2 ** (8 / 48))
