@@ -83,9 +83,7 @@ def _join(file: WeightFile, target: Path) -> None:
 def _package_directory(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise WeightsMissing(
-            f"The package {package} with model weights is missing: install requirements/weights.txt."
-        )
+        raise WeightsMissing(f"The package {package} with model weights is missing: install requirements/weights.txt.")
     return Path(next(iter(spec.submodule_search_locations)))
 
 

@@ -112,7 +112,7 @@ def _refuse_guessing(session: Session, who: str) -> None:
     hour_ago = now() - timedelta(hours=1)
     query = select(func.count()).where(FailedLogin.who_digest == who, FailedLogin.at > hour_ago)
     if (session.scalar(query) or 0) >= FAILURES_PER_HOUR:
-        raise RateLimited("login.too_many", "Too many wrong passwords. Try again in an hour.")
+        raise RateLimited("login.too_many", "Too many wrong passwords. Try again in an hour.", retry_after=3600)
 
 
 def note_failed_login(session: Session, who: str) -> None:

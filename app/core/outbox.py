@@ -35,6 +35,11 @@ def enqueue(session: Session, topic: str, queue: str, payload: dict[str, Any] | 
     session.add(OutboxMessage(topic=topic, queue=queue, payload=payload or {}))
 
 
+def has_unsent(session: Session) -> bool:
+    """Whether anything waits; cheap enough to ask ten times a second."""
+    return session.scalar(select(OutboxMessage.id).where(OutboxMessage.sent_at.is_(None)).limit(1)) is not None
+
+
 def unsent(session: Session, limit: int = 200) -> list[OutboxMessage]:
     """The oldest unsent messages, locked against a second relay where the database can."""
     query = (

@@ -1,4 +1,7 @@
-"""Who may clone and who may speak. Each refusal names its rule, says it to the person, and says what would make it pass."""
+"""Who may clone and who may speak.
+
+Each refusal names its rule, says it to the person, and says what would make it pass.
+"""
 
 from __future__ import annotations
 

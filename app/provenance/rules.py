@@ -2,56 +2,54 @@
 
 from __future__ import annotations
 
-import math
+import uuid
 from dataclasses import dataclass
 
 from app.provenance.models import Verdict
 
 CONFIRM_RATE = 1e-4
-"""A mark confirms when fewer than one in ten thousand such queries, on any audio, would match some tag by chance.
-The bound is n tags x h hypotheses x exp(-z*z/2) and holds for every input, because the tags are random."""
+"""A mark confirms when fewer than one in ten thousand such queries, on any audio, would match some tag by chance."""
 LEAD_RATE = 1e-1
 MARGIN = 2.0
-"""By how much z must beat the runner-up of another generation."""
+"""By how much z must beat the best tag of any other generation."""
+GENERATION_Z = 4.0
+"""What the 64 bits of the generation alone must reach: below it only the account is sure, not which clip.
+By chance 64 random bits reach it once in 3,000 (exp(-z*z/2)), on top of the rate above."""
 
 
 @dataclass(frozen=True)
 class MarkFound:
-    """The best tag for a query: its z, that of the next best tag, and how much was tried."""
+    """The issued tag that fits a query best."""
 
+    generation_id: uuid.UUID
     z: float
+    z_generation: float
     runner_up_z: float
-    tags: int
-    hypotheses: int
+    bound: float
+    """Expected number of wrong matches this good in this search, an upper bound for any audio."""
 
 
-def false_match_bound(z: float, tags: int, hypotheses: int) -> float:
-    """Upper bound of the chance that any of `tags` random tags reaches `z` in any of `hypotheses` alignments."""
-    return min(1.0, tags * hypotheses * math.exp(-z * z / 2)) if z > 0 else 1.0
-
-
-def verdict_of_mark(found: MarkFound | None) -> tuple[Verdict, float]:
-    """The verdict that the mark alone supports, and its false-match rate."""
-    if found is None:
-        return Verdict.NO_EVIDENCE, 1.0
-    rate = false_match_bound(found.z, found.tags, found.hypotheses)
-    if rate <= CONFIRM_RATE:
-        if found.z - found.runner_up_z < MARGIN:
-            return Verdict.AMBIGUOUS, rate
-        return Verdict.CONFIRMED, rate
-    if rate <= LEAD_RATE:
-        return Verdict.LEAD, rate
-    return Verdict.NO_EVIDENCE, rate
-
-
-def combine(mark: Verdict, mark_generation: object, credentials_generation: object) -> Verdict:
-    """The verdict of both channels. `..._generation` is what each names, or None.
-
-    Intact credentials, signed with our key, name a generation as surely as the mark. Two channels that name different
-    generations are a contradiction: ambiguous, never a name.
-    """
-    if credentials_generation is None:
-        return mark
-    if mark is Verdict.CONFIRMED and mark_generation != credentials_generation:
+def verdict_of_mark(found: MarkFound | None) -> Verdict:
+    """The verdict that the mark alone supports."""
+    if found is None or found.bound > LEAD_RATE:
+        return Verdict.NO_EVIDENCE
+    if found.bound > CONFIRM_RATE:
+        return Verdict.LEAD
+    if found.z - found.runner_up_z < MARGIN or found.z_generation < GENERATION_Z:
         return Verdict.AMBIGUOUS
-    return Verdict.AMBIGUOUS if mark is Verdict.AMBIGUOUS else Verdict.CONFIRMED
+    return Verdict.CONFIRMED
+
+
+def combine(found: MarkFound | None, signed: uuid.UUID | None) -> tuple[Verdict, uuid.UUID | None]:
+    """The verdict of mark and credentials together, and the generation that it may name.
+
+    `signed` is the generation that intact credentials, signed with our key, name: as sure as the mark. Two channels
+    that name different generations are a contradiction: ambiguous, never a name.
+    """
+    mark = verdict_of_mark(found)
+    marked = found.generation_id if found is not None else None
+    if signed is None:
+        return mark, marked if mark is Verdict.CONFIRMED else None
+    if mark in (Verdict.CONFIRMED, Verdict.AMBIGUOUS) and marked != signed:
+        return Verdict.AMBIGUOUS, None
+    return Verdict.CONFIRMED, signed

@@ -2,7 +2,8 @@
 
 No cloned voice without consent in force, held by the schema: a voice that is cloning or ready must carry
 (consent_id, consent_in_force = true), and that pair is a foreign key to the consent. A revoked consent no longer has
-it, so the database refuses the revocation until the voice has let go of it, which it can only do by leaving those states.
+it, so the database refuses the revocation until the voice has let go of it, which it can only do by leaving those
+states.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ _WORDS = {
     },
     "refuse": {
         "code": "consent.words",
-        "message": "What we heard is not the sentence that we asked for. Read exactly the words shown, in a quiet room.",
+        "message": "What we heard is not the sentence we asked for. Read exactly the words shown, in a quiet room.",
     },
 }
 _SPEAKER = {

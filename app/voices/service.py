@@ -183,9 +183,7 @@ def voices_of(session: Session, account: Account, *, stock: bool = True, details
     return own + list(session.scalars(stocked))
 
 
-def rename(
-    session: Session, voice: Voice, *, name: str, description: str | None, labels: dict[str, Any] | None
-) -> None:
+def rename(voice: Voice, *, name: str, description: str | None, labels: dict[str, Any] | None) -> None:
     """Change what a voice is called."""
     name = " ".join(name.split())[:80]
     if not name:

@@ -1,0 +1,63 @@
+"""A voice from an accepted sample and a consent in force."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from app.jobs import service as jobs
+from app.voices import consents, results
+from app.voices.models import Sample, Voice
+from workers.audio.decode import Limits, decode
+from workers.audio.resample import resample
+from workers.engines.base import EngineError, VoiceSample
+from workers.intake import voiceprint_of
+from workers.runtime import Held, JobFailure, each
+from workers.tools import Tools
+
+
+def work(held: Held, tools: Tools) -> None:
+    """Prepare one voice."""
+    held.report(0.05, "loading the voice engine")
+    voice, sample = _load(held, tools)
+    engine = tools.engine
+    held.report(0.2, "matching the voice")
+    try:
+        artefact = engine.prepare_voice(_voice_sample(voice, sample, tools), lambda _: held.check())
+    except EngineError as error:
+        raise JobFailure("clone.engine", str(error)) from error
+    key = f"voices/{voice.id}/{held.claim.fence}.npz"
+    tools.storage.put(key, artefact)
+    with tools.databases.writing() as session:
+        jobs.finish(session, held.claim)
+        name = f"{engine.info.id}/{engine.info.version}"
+        results.voice_made(session, session.get_one(Voice, voice.id), engine=name, artefact_key=key)
+
+
+handle = each(work)
+
+
+def _load(held: Held, tools: Tools) -> tuple[Voice, Sample]:
+    with tools.databases.reading() as session:
+        voice = session.get_one(Voice, held.claim.subject_id)
+        sample = consents.accepted_sample(session, voice)
+    if sample is None or sample.audio_key is None:
+        raise JobFailure("clone.no_sample", "There is no accepted sample to clone from.")
+    return voice, sample
+
+
+def _voice_sample(voice: Voice, sample: Sample, tools: Tools) -> VoiceSample:
+    assert sample.audio_key is not None  # checked by _load
+    with tempfile.TemporaryDirectory(prefix="vouch-clone-") as folder:
+        path = Path(folder) / "clean.flac"
+        tools.storage.download(sample.audio_key, path)
+        speech = decode(path, Limits(max_seconds=1_000))
+    print_ = voiceprint_of(sample, tools)
+    return VoiceSample(
+        pcm16k=resample(speech.pcm, speech.sample_rate, 16_000),
+        embeddings={"d-vector": print_.dvector, "resemblyzer": print_.resemblyzer},
+        f0_median=sample.measures["f0_median"],
+        f0_log_sd=sample.measures["f0_log_sd"],
+        rate=sample.measures["rate"],
+        language=voice.language,
+    )

@@ -1,0 +1,88 @@
+"""A recording of the consent sentence: what was said, and whether the sample's speaker said it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from app.jobs import service as jobs
+from app.voices import consents, results
+from app.voices.models import Consent, Sample, Voice
+from app.voices.results import ConsentFindings
+from app.voices.rules import Reading
+from workers.audio.decode import AudioRejected, Decoded, Limits, decode
+from workers.audio.encode import encode
+from workers.audio.peaks import peaks
+from workers.audio.resample import resample
+from workers.audio.vad import cut, speech_segments
+from workers.intake import CLEAN_FORMAT, CLEAN_RATE, voiceprint_of
+from workers.runtime import Held, JobFailure, each
+from workers.tools import Tools
+
+LONGEST_SECONDS = 90.0
+SHORTEST_SPEECH = 3.0  # seconds; less than that gives no trustworthy comparison of voices
+
+
+def work(held: Held, tools: Tools) -> None:
+    """Settle one consent."""
+    held.report(0.1, "reading the recording")
+    consent, sample = _load(held, tools)
+    try:
+        recording = _decode(consent, tools)
+    except AudioRejected as rejected:
+        findings = ConsentFindings(None, {}, [], None, {"code": rejected.code, "message": rejected.message})
+    else:
+        findings = _hear(held, tools, consent, sample, recording)
+    with tools.databases.writing() as session:
+        jobs.finish(session, held.claim)
+        results.consent_heard(
+            session,
+            session.get_one(Consent, consent.id),
+            findings,
+            speech_queue=tools.settings.jobs.speech_queue,
+        )
+
+
+handle = each(work)
+
+
+def _load(held: Held, tools: Tools) -> tuple[Consent, Sample]:
+    with tools.databases.reading() as session:
+        consent = session.get_one(Consent, held.claim.subject_id)
+        sample = consents.accepted_sample(session, session.get_one(Voice, consent.voice_id))
+    if sample is None:
+        raise JobFailure("consent.no_sample", "There is no accepted sample to compare the recording with.")
+    return consent, sample
+
+
+def _decode(consent: Consent, tools: Tools) -> Decoded:
+    if consent.recording_key is None:
+        raise JobFailure("consent.no_recording", "The recording of the sentence is missing.")
+    with tempfile.TemporaryDirectory(prefix="vouch-consent-") as folder:
+        path = Path(folder) / "upload"
+        tools.storage.download(consent.recording_key, path)
+        return decode(path, Limits(max_seconds=LONGEST_SECONDS))
+
+
+def _hear(held: Held, tools: Tools, consent: Consent, sample: Sample, recording: Decoded) -> ConsentFindings:
+    heard = resample(recording.pcm, recording.sample_rate, 16_000)
+    drawn = peaks(heard)
+    key = f"consents/{consent.id}/clean.flac"
+    clean = resample(recording.pcm, recording.sample_rate, CLEAN_RATE)
+    tools.storage.put(key, encode(clean, CLEAN_RATE, CLEAN_FORMAT).data)
+    speech = cut(heard, speech_segments(heard))
+    seconds = len(speech) / 16_000
+    if seconds < SHORTEST_SPEECH:
+        message = f"We heard only {seconds:.1f} seconds of speech. Read the whole sentence, close to the microphone."
+        return ConsentFindings(None, {}, drawn, key, {"code": "consent.too_short", "message": message})
+    held.report(0.3, "understanding the words")
+    transcript = tools.transcriber.transcribe(heard, language=consent.language)
+    held.report(0.8, "comparing the voices")
+    match = compare(voiceprint_of(sample, tools), tools.speaker_vectors(speech))
+    reading = Reading(transcript.text, match.score, match.outcome)
+    scores = {
+        "d_vector": round(match.dvector, 3),
+        "resemblyzer": round(match.resemblyzer, 3),
+        "speech_seconds": seconds,
+    }
+    return ConsentFindings(reading, scores, drawn, key)

@@ -1,0 +1,17 @@
+"""Which module does which kind of job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.jobs.models import JobKind
+from workers import clone, consent, intake, speak, trace
+from workers.runtime import Handler
+
+HANDLERS: Mapping[JobKind, Handler] = {
+    JobKind.INTAKE: intake.handle,
+    JobKind.CONSENT: consent.handle,
+    JobKind.CLONE: clone.handle,
+    JobKind.SPEAK: speak.handle,
+    JobKind.TRACE: trace.handle,
+}
