@@ -84,7 +84,7 @@ class FakeEngine:
 
 def _speak(request: SpeakRequest) -> Iterator[Segment]:
     if request.language.lower().replace("_", "-") not in (*INFO.languages, "en"):
-        raise LanguageNotSupported(f"The language {request.language[:20]!r} is not spoken here. Use one of: en-us.")
+        raise LanguageNotSupported(f"The language {request.language[:20]!r} is not spoken here. Use en-us or en-gb.")
     _, arrays = unpack(request.artefact, INFO.id, INFO.version)
     if "pitch" not in arrays or "colour" not in arrays:
         raise ArtefactIncompatible("The voice artefact is incomplete: prepare the voice again.")
@@ -97,7 +97,7 @@ def _speak(request: SpeakRequest) -> Iterator[Segment]:
     for index, piece in enumerate(pieces):
         if slow:
             time.sleep(SLOW_SEGMENT_SECONDS)
-        pcm = _speech_like(piece.text, float(arrays["pitch"]), arrays["colour"], request)
+        pcm = _speech_like(piece.text, float(arrays["pitch"][0]), arrays["colour"], request)
         yield Segment(request.key, pcm, RATE, index, len(pieces), piece.pause)
 
 
@@ -119,5 +119,5 @@ def _speech_like(text: str, pitch: float, colour: Floats, request: SpeakRequest)
 
 
 def _pack(pitch: float, colour: Floats) -> bytes:
-    arrays = {"pitch": np.array(pitch, np.float32), "colour": np.asarray(colour, np.float32)}
+    arrays = {"pitch": np.array([pitch], np.float32), "colour": np.asarray(colour, np.float32)}
     return pack(INFO.id, INFO.version, {}, arrays)

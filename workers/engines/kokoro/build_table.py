@@ -15,13 +15,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
+from workers.audio.prosody import prosody
+from workers.audio.resample import resample
 from workers.audio.speakers import DVector, Resemblyzer
 from workers.engines.base import Floats
 from workers.engines.kokoro import model
-from workers.engines.kokoro.calibration import measure
+from workers.engines.kokoro.calibration import EDGE_SECONDS, measure
 from workers.engines.kokoro.graph import VOICED_ABOVE
 from workers.engines.kokoro.table import Style
 from workers.engines.phonemes import phonemise
@@ -36,13 +37,14 @@ TYPICAL_ROWS = slice(20, 61)
 RANK = 8
 """Directions kept of how packs change over their 510 rows."""
 CLIP_SENTENCES = (
-    "Several old friends walked quickly along the river.",
-    "My brother would rather have bread and cheese today.",
-    "The yellow house on the hill belongs to a judge.",
-    "She thought about the long voyage for a moment.",
-    "Please bring five more chairs into the other room.",
-    "Nobody knew where the grey horse had gone.",
+    ("Several old friends walked quickly along the river.", 13),
+    ("My brother would rather have bread and cheese today.", 12),
+    ("The yellow house on the hill belongs to a judge.", 12),
+    ("She thought about the long voyage for a moment.", 12),
+    ("Please bring five more chairs into the other room.", 11),
+    ("Nobody knew where the grey horse had gone.", 10),
 )
+"""Sentences with the number of their syllables."""
 
 
 def main(arguments: list[str]) -> None:
@@ -77,16 +79,16 @@ def prior(packs: dict[str, Floats]) -> tuple[Floats, Floats]:
 def render(packs: dict[str, Floats], target: Path) -> None:
     """Speak the clips for the regression and keep them with the z and the pitch that they were made with."""
     rng = np.random.default_rng(SEED)
-    speaker, prosody = model.Speaker(), model.Prosody()
+    speaker, front = model.Speaker(), model.Prosody()
     mean, factor = prior(packs)
     stock = np.linalg.solve(factor, (timbres(packs) - mean).T).T
     names = list(packs)
     kept: dict[str, list[NDArray[np.generic]]] = {"z": [], "log_f0": [], "audio": []}
     for i, z in enumerate(_points(stock, rng)):
         pack = packs[names[i] if i < len(names) else names[rng.integers(len(names))]]
-        ids = model.tokens(phonemise(CLIP_SENTENCES[i % len(CLIP_SENTENCES)], "en-us"))
+        ids = model.tokens(phonemise(CLIP_SENTENCES[i % len(CLIP_SENTENCES)][0], "en-us"))
         style = np.concatenate([mean + factor @ z, pack[len(ids) - 1, HALF:]])
-        contour = prosody.contour(ids, style)
+        contour = front.contour(ids, style)
         wanted = rng.uniform(np.log(85.0), np.log(230.0))
         shift = wanted - float(np.median(np.log(contour[contour > VOICED_ABOVE])))
         audio = speaker.speak(ids, style, 1.0, 0.0, 1.0, shift)
@@ -120,14 +122,15 @@ def fit(packs: dict[str, Floats], clips: Path, target: Path) -> None:
     with np.load(clips, allow_pickle=False) as stored:
         z, log_f0 = stored["z"].astype(np.float64), stored["log_f0"].astype(np.float64)
         audio = np.split(stored["audio"], np.cumsum(stored["lengths"])[:-1])
-    embeddings = _embed(audio)
+    heard = [resample(a.astype(np.float32) / 32768, model.SAMPLE_RATE, 16_000) for a in audio]
+    embeddings = _embed(heard)
     centre = float(log_f0.mean())
     inputs = np.hstack([z, (log_f0 - centre)[:, None]])
     penalty = min(PENALTIES, key=lambda p: _held_out_error(inputs, embeddings, p))
     coefficients, bias = _ridge(inputs, embeddings, penalty)
     means, slopes, rows = compress(packs)
-    prosody = model.Prosody()
-    manners = [measure(prosody, Style(m, s, rows).at) for m, s in zip(means, slopes, strict=True)]
+    front = model.Prosody()
+    manners = [measure(front, Style(m, s, rows).at) for m, s in zip(means, slopes, strict=True)]
     np.savez_compressed(
         target,
         names=np.array(list(packs)),
@@ -140,6 +143,7 @@ def fit(packs: dict[str, Floats], clips: Path, target: Path) -> None:
         by_z=coefficients[:HALF].T.astype(np.float16),
         by_pitch=coefficients[HALF].astype(np.float32),
         pitch_centre=np.float32(centre),
+        heard_rate=np.float32(_heard_rate(heard)),
         manners=np.array([[m.log_median, m.log_sd, m.rate] for m in manners], np.float32),
     )
     error = _held_out_error(inputs, embeddings, penalty)
@@ -157,14 +161,17 @@ def compress(packs: dict[str, Floats]) -> tuple[Floats, Floats, Floats]:
     return means, slopes, left[:, :RANK] * scale
 
 
-def _embed(audio: list[NDArray[np.int16]]) -> NDArray[np.float64]:
+def _embed(clips: list[Floats]) -> NDArray[np.float64]:
     """(clips, 512): d-vector, then Resemblyzer, each of length 1."""
     encoders = (DVector(), Resemblyzer())
-    found = []
-    for pcm in audio:
-        pcm16k = soxr.resample(pcm.astype(np.float32) / 32768, model.SAMPLE_RATE, 16_000)
-        found.append(np.concatenate([encoder.embed(pcm16k) for encoder in encoders]))
-    return np.array(found, np.float64)
+    return np.array([np.concatenate([e.embed(clip) for e in encoders]) for clip in clips], np.float64)
+
+
+def _heard_rate(clips: list[Floats]) -> float:
+    """Syllables counted in the audio for each true one: what measured rates must be divided by."""
+    true = [CLIP_SENTENCES[i % len(CLIP_SENTENCES)][1] for i in range(len(clips))]
+    seconds = [clip.size / 16_000 - EDGE_SECONDS for clip in clips]
+    return float(np.median([prosody(c).rate * s / n for c, s, n in zip(clips, seconds, true, strict=True)]))
 
 
 def _ridge(

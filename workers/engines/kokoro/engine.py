@@ -42,6 +42,21 @@ INFO = EngineInfo(
 )
 
 
+def voice_artefact(kind: str, style: Style, manner: Delivery) -> bytes:
+    """The bytes of a voice. kind: "matched" or "stock", for whoever looks into one."""
+    return pack(
+        ID,
+        VERSION,
+        {"kind": kind, "weights_sha256": model.weights_digest(), "table_sha256": table.digest()},
+        {
+            "mean": style.mean.astype(np.float32),
+            "slopes": style.slopes.astype(np.float16),
+            "rows": style.rows.astype(np.float16),
+            "delivery": np.array([manner.mu, manner.ratio, manner.shift, manner.speed], np.float32),
+        },
+    )
+
+
 class KokoroEngine:
     """See workers.engines.base.Engine."""
 
@@ -61,7 +76,7 @@ class KokoroEngine:
         progress(0.2)
         own = measure(model.Prosody(), style.at)
         progress(0.9)
-        voice = _pack("matched", style, delivery(own, sample))
+        voice = voice_artefact("matched", style, delivery(table.table(), own, sample))
         progress(1.0)
         return voice
 
@@ -69,7 +84,7 @@ class KokoroEngine:
         """See Engine."""
         if voice_id not in STOCK:
             raise EngineError(f"There is no stock voice {voice_id[:40]!r}. Use one of: {', '.join(STOCK)}.")
-        return _pack("stock", table.table().style(STOCK[voice_id][0]), Delivery())
+        return voice_artefact("stock", table.table().style(STOCK[voice_id][0]), Delivery())
 
     def speak(self, requests: Sequence[SpeakRequest]) -> Iterator[Segment]:
         """See Engine. Kokoro takes one piece at a time, so a batch is spoken in turn."""
@@ -109,20 +124,6 @@ def _fitting(piece: Piece, language: str, longest: int) -> Iterator[tuple[list[i
         yield last[0], piece.pause
     else:  # a few characters with hundreds of phonemes: no language has them, garbage does
         yield ids[: model.MAX_SYMBOLS], piece.pause
-
-
-def _pack(kind: str, style: Style, manner: Delivery) -> bytes:
-    return pack(
-        ID,
-        VERSION,
-        {"kind": kind, "weights_sha256": model.weights_digest(), "table_sha256": table.digest()},
-        {
-            "mean": style.mean.astype(np.float32),
-            "slopes": style.slopes.astype(np.float16),
-            "rows": style.rows.astype(np.float16),
-            "delivery": np.array([manner.mu, manner.ratio, manner.shift, manner.speed], np.float32),
-        },
-    )
 
 
 def _unpack(artefact: bytes) -> tuple[Style, Delivery]:

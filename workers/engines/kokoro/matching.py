@@ -65,18 +65,19 @@ def timbre_point(table: Table, embedding: Floats, log_f0: float, strength: float
     return np.asarray(z * min(1.0, LARGEST_Z / max(size, 1e-9)), np.float32)
 
 
-def delivery(own: Manner, sample: VoiceSample) -> Delivery:
+def delivery(table: Table, own: Manner, sample: VoiceSample) -> Delivery:
     """How a style with the manner `own` must be driven to have the sample's pitch, liveliness and rate."""
     ratio = float(np.clip(sample.f0_log_sd / max(own.log_sd, 1e-3), *_RATIO_RANGE))
     centred = (own.log_median - own.log_mean) * ratio + own.log_mean
-    speed = float(np.clip(sample.rate / own.rate, *_SPEED_RANGE)) if sample.rate else 1.0
+    speed = float(np.clip(sample.rate / table.heard_rate / own.rate, *_SPEED_RANGE)) if sample.rate else 1.0
     return Delivery(own.log_mean, ratio, math.log(sample.f0_median) - centred, speed)
 
 
 def _nearest_manner(table: Table, sample: VoiceSample) -> Style:
     """A blend of the English packs nearest in manner, the nearest weighing most."""
     english = np.array([i for i, name in enumerate(table.names) if name[0] in _ENGLISH])
-    wanted = np.array([math.log(sample.f0_median), sample.f0_log_sd, sample.rate or _TYPICAL_RATE], np.float32)
+    rate = sample.rate / table.heard_rate if sample.rate else _TYPICAL_RATE
+    wanted = np.array([math.log(sample.f0_median), sample.f0_log_sd, rate], np.float32)
     distance = np.linalg.norm((table.manners[english] - wanted) / _MANNER_SCALE, axis=1)
     order = np.argsort(distance, kind="stable")[:_BLENDED]
     weight = 1.0 / (distance[order] + 0.5)

@@ -54,10 +54,10 @@ class Style:
 class Table:
     """The content of voices.npz as float32. n packs, 512 embedding dimensions: d-vector, then Resemblyzer.
 
-    names (n), means (n, 256), slopes (n, 8, 256), rows (510, 8). timbre_mean (128,) and timbre_factor (128,
-    128): timbre = mean + factor @ z with z of unit prior. embedding = bias (512,) + by_z (512, 128) @ z +
-    by_pitch (512,) * (ln F0 - pitch_centre). manners (n, 3): median and standard deviation of ln F0,
-    syllables a second.
+    names (n), means (n, 256), slopes (n, 8, 256), rows (510, 8). timbre_mean (128,), timbre_factor (128, 128): timbre
+    = mean + factor @ z with z of unit prior. embedding = bias (512,) + by_z (512, 128) @ z + by_pitch (512,) *
+    (ln F0 - pitch_centre). manners (n, 3): median and standard deviation of ln F0, syllables a second. heard_rate:
+    syllables that workers.audio.prosody counts for each true one.
     """
 
     names: tuple[str, ...]
@@ -71,6 +71,7 @@ class Table:
     by_pitch: Floats
     pitch_centre: float
     manners: Floats
+    heard_rate: float
 
     def style(self, name: str) -> Style:
         """One of the 54 packs."""
@@ -84,8 +85,8 @@ def table() -> Table:
     with np.load(PATH, allow_pickle=False) as stored:
         names = tuple(str(name) for name in stored["names"])
         numbers = {key: stored[key].astype(np.float32) for key in stored.files if key != "names"}
-    centre = float(numbers.pop("pitch_centre"))
-    return Table(names=names, pitch_centre=centre, **numbers)
+    single = {key: float(numbers.pop(key)) for key in ("pitch_centre", "heard_rate")}
+    return Table(names=names, **single, **numbers)
 
 
 @cache
