@@ -78,11 +78,14 @@ def _hear(held: Held, tools: Tools, consent: Consent, sample: Sample, recording:
     held.report(0.3, "understanding the words")
     transcript = tools.transcriber.transcribe(heard, language=consent.language)
     held.report(0.8, "comparing the voices")
-    match = compare(voiceprint_of(sample, tools), tools.speaker_vectors(speech))
-    reading = Reading(transcript.text, match.score, match.outcome)
+    own = voiceprint(heard)
+    if own is None:
+        raise JobFailure("consent.no_speech", "There is no speech in the recording.")
+    likeness = match(voiceprint_of(sample, tools), own)
+    reading = Reading(transcript.text, likeness.score, likeness.outcome.value)
     scores = {
-        "d_vector": round(match.dvector, 3),
-        "resemblyzer": round(match.resemblyzer, 3),
-        "speech_seconds": seconds,
+        "d_vector": round(likeness.dvector, 3),
+        "resemblyzer": round(likeness.resemblyzer, 3),
+        "speech_seconds": round(seconds, 1),
     }
     return ConsentFindings(reading, scores, drawn, key)

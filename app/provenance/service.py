@@ -15,11 +15,11 @@ from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Invalid, NotFound
 from app.core.states import move
+from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
 from app.provenance.models import Stamp, TraceQuery, TraceState, Verdict
 from app.speech.models import Clip, Generation
-from app.voices.service import Upload
 
 TRACING = Actor.system("trace")
 NAMING = (Verdict.CONFIRMED, Verdict.STRONG)

@@ -15,12 +15,13 @@ from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Forbidden, Invalid, NotFound, Refused
 from app.core.states import move
+from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import JobKind
 from app.settings import Settings
 from app.voices.models import Consent, ConsentState, Sample, SampleState, Voice, VoiceState
 from app.voices.rules import LANGUAGES, new_challenge, statement_of
-from app.voices.service import Upload, clone_verdict, release_consent
+from app.voices.service import clone_verdict, release_consent
 
 ASKABLE = (VoiceState.DRAFT, VoiceState.DISABLED)
 """States of a voice in which consent can be asked for."""

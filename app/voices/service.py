@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +20,7 @@ from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Invalid, NotFound, Refused
 from app.core.states import move
+from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import JobKind
 from app.policy.rules import CloneFacts, Verdict, may_clone
@@ -30,16 +30,6 @@ SAME_UPLOAD_WITHIN = timedelta(hours=1)
 """The same files under the same name within this time are a repeated request, not a second voice."""
 
 NOT_A_SLOT = (VoiceState.DELETED,)
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file that has been stored, before it belongs to anything."""
-
-    name: str
-    size: int
-    digest: str
-    storage_key: str
 
 
 def clone_verdict(session: Session, account: Account, *, extra: int = 1) -> Verdict:

@@ -1,0 +1,117 @@
+"""Who is asking: FastAPI dependencies that turn a cookie or an API key into a `Caller`.
+
+A `Caller` is only an identity. Routes open their transaction with `acting`, which reads the account again inside it,
+so that a ban counts from the next statement on.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+from sqlalchemy.orm import Session
+
+from app.accounts import service
+from app.accounts.models import Account
+from app.accounts.rules import Capability
+from app.core.audit import Actor
+from app.core.errors import Forbidden, Unauthenticated
+from app.core.services import Services, services_of
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A recognised account, and what it was recognised by."""
+
+    account_id: uuid.UUID
+    login_id: uuid.UUID | None = None
+    key_id: uuid.UUID | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the audit writes it."""
+        return Actor("account", str(self.account_id))
+
+
+def cookie_name(settings: Settings) -> str:
+    """Name of the session cookie; the __Host- prefix needs TLS."""
+    return "__Host-vouch" if settings.web.secure_cookies else "vouch_session"
+
+
+def caller_by_cookie(request: Request, services: Annotated[Services, Depends(services_of)]) -> Caller:
+    """The person whose browser this is. Raises Unauthenticated or, for a banned one, Forbidden."""
+    token = request.cookies.get(cookie_name(services.settings), "")
+    if not token:
+        raise Unauthenticated("session.missing", "Please sign in.")
+    with services.databases.reading() as session:
+        account, login = service.account_of_session(session, token)
+    return Caller(account.id, login_id=login.id)
+
+
+def caller_by_key(
+    services: Annotated[Services, Depends(services_of)],
+    xi_api_key: Annotated[str | None, Header(description="Your API key.")] = None,
+    authorization: Annotated[str | None, Header(description="Or: `Bearer` and your API key.")] = None,
+) -> Caller:
+    """The holder of an API key. Raises Unauthenticated or, for a banned one, Forbidden."""
+    key = xi_api_key or (authorization or "").removeprefix("Bearer ").strip()
+    if not key:
+        raise Unauthenticated("invalid_api_key", "Send your API key in the xi-api-key header.")
+    with services.databases.reading() as session:
+        account, row = service.account_of_key(session, key)
+    if service.key_use_is_stale(row):
+        with services.databases.writing() as session:
+            service.note_key_use(session, row.id)
+    return Caller(account.id, key_id=row.id)
+
+
+def moderator_by_key(
+    caller: Annotated[Caller, Depends(caller_by_key)], services: Annotated[Services, Depends(services_of)]
+) -> Caller:
+    """The holder of a moderator's API key."""
+    return _moderator(caller, services)
+
+
+def moderator_by_cookie(
+    caller: Annotated[Caller, Depends(caller_by_cookie)], services: Annotated[Services, Depends(services_of)]
+) -> Caller:
+    """A signed-in moderator."""
+    return _moderator(caller, services)
+
+
+def _moderator(caller: Caller, services: Services) -> Caller:
+    with looking(services, caller) as (_, account):
+        service.require(account, Capability.MODERATE)
+    return caller
+
+
+SignedIn = Annotated[Caller, Depends(caller_by_cookie)]
+KeyHolder = Annotated[Caller, Depends(caller_by_key)]
+SignedInModerator = Annotated[Caller, Depends(moderator_by_cookie)]
+ModeratorKey = Annotated[Caller, Depends(moderator_by_key)]
+
+
+@contextmanager
+def acting(services: Services, caller: Caller) -> Iterator[tuple[Session, Account]]:
+    """A writing transaction of the caller, with the account as it is now. Commits at the end of the block."""
+    with services.databases.writing() as session:
+        yield session, _present(session, caller)
+
+
+@contextmanager
+def looking(services: Services, caller: Caller) -> Iterator[tuple[Session, Account]]:
+    """A reading transaction of the caller."""
+    with services.databases.reading() as session:
+        yield session, _present(session, caller)
+
+
+def _present(session: Session, caller: Caller) -> Account:
+    account = session.get_one(Account, caller.account_id)
+    if Capability.SIGN_IN not in service.capabilities_of(account):
+        raise Forbidden("account.banned", "This account has been closed for breaking the rules.")
+    return account

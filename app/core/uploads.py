@@ -1,0 +1,55 @@
+"""Taking a file from a request into the storage, without reading it into memory or looking inside."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from app.core.crypto import public_token
+from app.core.errors import Invalid
+from app.core.storage import Storage
+
+CHUNK = 1024 * 1024
+MAX_NAME = 200
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that has been stored, before it belongs to anything."""
+
+    name: str
+    size: int
+    digest: str
+    """SHA-256 of its bytes, hex."""
+    storage_key: str
+
+
+class IncomingFile(Protocol):
+    """What the web framework hands over."""
+
+    filename: str | None
+    file: BinaryIO
+
+
+def store_upload(storage: Storage, incoming: IncomingFile) -> Upload:
+    """Store one uploaded file. Raises Invalid for an empty one, StorageFull or Unavailable when it can't be kept."""
+    digest, size = hashlib.sha256(), 0
+    while chunk := incoming.file.read(CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+    name = clean_name(incoming.filename or "recording")
+    if size == 0:
+        raise Invalid("upload.empty", f"The file {name} is empty. Choose the recording again.")
+    incoming.file.seek(0)
+    key = f"uploads/{public_token().lower()}"
+    storage.put(key, incoming.file)
+    return Upload(name, size, digest.hexdigest(), key)
+
+
+def clean_name(name: str) -> str:
+    """The last part of a file name, printable, at most 200 characters. For showing only, never a path."""
+    name = name.replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(c for c in name if unicodedata.category(c)[0] not in "CZ" or c == " ").strip()
+    return kept[:MAX_NAME] or "recording"
