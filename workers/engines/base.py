@@ -65,9 +65,9 @@ class EngineInfo:
 class VoiceSample:
     """What is known of the voice to prepare: the speech itself and figures that were measured on it.
 
-    pcm16k: mono float32 in -1..1 at 16 kHz. embeddings: unit vectors of 256 under "d-vector" and
-    "resemblyzer". f0_median: Hz. f0_log_sd: standard deviation of ln(F0) over voiced frames. rate: syllables
-    per second of speech with its pauses left out, None when unknown.
+    pcm16k: mono float32 in -1..1 at 16 kHz. embeddings: unit vectors of 256 under "d-vector" and "resemblyzer".
+    f0_median: Hz. f0_log_sd: standard deviation of ln(F0) over voiced frames. rate: syllables a second, pauses left
+    out, as workers.audio.prosody counts them; None when unknown.
     """
 
     pcm16k: Floats

@@ -122,7 +122,7 @@ def fit(packs: dict[str, Floats], clips: Path, target: Path) -> None:
     with np.load(clips, allow_pickle=False) as stored:
         z, log_f0 = stored["z"].astype(np.float64), stored["log_f0"].astype(np.float64)
         audio = np.split(stored["audio"], np.cumsum(stored["lengths"])[:-1])
-    heard = [resample(a.astype(np.float32) / 32768, model.SAMPLE_RATE, 16_000) for a in audio]
+    heard = [resample((a / 32768).astype(np.float32), model.SAMPLE_RATE, 16_000) for a in audio]
     embeddings = _embed(heard)
     centre = float(log_f0.mean())
     inputs = np.hstack([z, (log_f0 - centre)[:, None]])

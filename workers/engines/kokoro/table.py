@@ -85,8 +85,8 @@ def table() -> Table:
     with np.load(PATH, allow_pickle=False) as stored:
         names = tuple(str(name) for name in stored["names"])
         numbers = {key: stored[key].astype(np.float32) for key in stored.files if key != "names"}
-    single = {key: float(numbers.pop(key)) for key in ("pitch_centre", "heard_rate")}
-    return Table(names=names, **single, **numbers)
+    centre, heard = (float(numbers.pop(key)) for key in ("pitch_centre", "heard_rate"))
+    return Table(names=names, pitch_centre=centre, heard_rate=heard, **numbers)
 
 
 @cache
