@@ -30,13 +30,16 @@ def test_speech_is_marked_and_read_back_after_the_attacks(
 def test_a_clip_that_fails_is_marked_stronger_once(
     mark: Watermark, speech: list[Audio], tags: NDArray[np.uint8]
 ) -> None:
-    clip = speech[0][RATE : RATE + RATE // 2]
-    result = assure.embed_checked(mark, clip, RATE, tags[0].tobytes())
-    assert result.strength_db in (STRENGTH_DB, assure.RAISED_DB)
-    plain = mark.embed(clip, RATE, tags[0].tobytes())
-    tried = min(_agreement(mark, *attack(plain, RATE), tags[0]) for attack in assure.ATTACKS)
-    assert result.z_attacked >= tried
-    assert result.too_short_to_trace
+    raised = 0
+    for clip in (recording[RATE : 2 * RATE] for recording in speech):
+        result = assure.embed_checked(mark, clip, RATE, tags[0].tobytes())
+        plain = mark.embed(clip, RATE, tags[0].tobytes())
+        tried = min(_agreement(mark, *attack(plain, RATE), tags[0]) for attack in assure.ATTACKS)
+        assert result.z_attacked >= tried
+        assert result.strength_db in (STRENGTH_DB, assure.RAISED_DB)
+        assert tried < assure.REQUIRED_Z or result.strength_db == STRENGTH_DB
+        raised += result.strength_db == assure.RAISED_DB
+    assert raised, "of these clips of one second, some need it"
 
 
 def _agreement(mark: Watermark, audio: Audio, rate: int, tag: NDArray[np.uint8]) -> float:

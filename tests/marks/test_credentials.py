@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
+import socket
+import threading
 from datetime import UTC, datetime
 
+import c2pa
 import numpy as np
 import pytest
 from marks_sound import decode, encode
@@ -95,3 +100,62 @@ def test_what_cannot_be_signed_is_an_error_in_words(authority: Authority, sound:
     mixed = type(foreign)(authority.signer.chain_pem, foreign.key_pem)
     with pytest.raises(CredentialError, match="could not be signed"):
         sign(encode(sound, "audio/wav"), "audio/wav", CLAIM, mixed)
+
+
+def test_the_manifest_holds_what_it_should_and_no_more(authority: Authority, sound: NDArray[np.float32]) -> None:
+    signed = sign(encode(sound, "audio/wav"), "audio/wav", CLAIM, authority.signer)
+    with c2pa.Reader("audio/wav", io.BytesIO(signed)) as reader:
+        manifest = reader.get_active_manifest()
+    assert manifest is not None
+    said = {item["label"]: item["data"] for item in manifest["assertions"]}
+    assert set(said) == {"c2pa.actions.v2", "c2pa.soft-binding", "io.vouch.generation"}
+    assert said["io.vouch.generation"] == {"generation_ref": "Zk3vQ8mTt1"}
+    assert said["c2pa.soft-binding"]["blocks"] == [{"scope": {}, "value": "Zk3vQ8mTt1"}]
+    created, marked = said["c2pa.actions.v2"]["actions"]
+    assert set(created) == {"action", "when", "digitalSourceType", "softwareAgent"}
+    assert marked == {"action": "c2pa.watermarked.bound"}
+    assert manifest["title"] == "Synthetic speech"
+    everything = json.dumps(manifest)
+    assert socket.gethostname() not in everything
+    assert "account" not in everything
+
+
+@pytest.mark.parametrize("mime", sorted(MIME_TYPES))
+def test_a_file_that_points_elsewhere_makes_no_connection(
+    mime: str, authority: Authority, sound: NDArray[np.float32]
+) -> None:
+    """A manifest may live at an address that the file names; whoever sent the file would learn that it is
+    looked at.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        visits: list[str] = []
+        guard = threading.Thread(target=_count_visits, args=(server, visits))
+        guard.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/manifest.c2pa"
+        pointing = _with_remote_manifest(encode(sound, mime), mime, authority, address)
+        assert address.encode() in pointing
+        assert read(pointing, mime, authority.anchor_pem).state == "none"
+        with socket.create_connection(server.getsockname()) as last:
+            last.sendall(b"the test ends here")
+        guard.join(timeout=10)
+    assert visits == ["the test ends here"]
+
+
+def _count_visits(server: socket.socket, visits: list[str]) -> None:
+    while "the test ends here" not in visits:
+        connection, _ = server.accept()
+        with connection:
+            visits.append(connection.recv(100).decode())
+
+
+def _with_remote_manifest(audio: bytes, mime: str, authority: Authority, address: str) -> bytes:
+    signer = authority.signer
+    info = c2pa.C2paSignerInfo(b"es256", signer.chain_pem.encode(), signer.key_pem.encode(), None)
+    out = io.BytesIO()
+    manifest = {"claim_generator_info": [{"name": "somebody"}], "assertions": []}
+    with c2pa.Signer.from_info(info) as native, c2pa.Builder(manifest) as builder:
+        builder.set_intent(c2pa.C2paBuilderIntent.CREATE, c2pa.C2paDigitalSourceType.DIGITAL_CREATION)
+        builder.set_no_embed()
+        builder.set_remote_url(address)
+        builder.sign(native, mime, io.BytesIO(audio), out)
+    return out.getvalue()
