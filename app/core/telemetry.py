@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TextIO
 from uuid import uuid4
 
 import structlog
@@ -26,6 +26,8 @@ _SECRET = re.compile(r"(^|_)(password|passwd|secret|api_?key|authorization|token
 _MASK = "***"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+# These write whole addresses, which may hold a token. RequestContext writes the line of each request, by route.
+_QUIET = ("uvicorn.access", "httpx", "httpx2")
 _log = structlog.get_logger("vouch.http")
 
 HTTP_REQUESTS = Counter("vouch_http_requests_total", "HTTP requests answered.", ["route", "method", "status"])
@@ -63,7 +65,7 @@ def configure_logging(settings: Settings, process: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,  # a later call, as after a fork, must take effect
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -73,12 +75,12 @@ def configure_logging(settings: Settings, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "sqlalchemy"):
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
-    # RequestContext writes the line of each request, by route, so that no path with a token in it is kept.
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
 
 
 def bind(**ids: object) -> None:
@@ -141,6 +143,17 @@ def route_template(scope: Scope) -> str:
     included = scope.get("fastapi", {}).get("effective_route_context")
     path = getattr(included, "path_format", None) or getattr(scope.get("route"), "path", None)
     return str(path) if path else "unmatched"
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stderr` is at the time, so that a redirected or closed one is no trouble."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # a plain attribute in the base class
+        return sys.stderr
 
 
 def _record(scope: Scope, status: int, seconds: float) -> None:
