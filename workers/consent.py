@@ -14,6 +14,7 @@ from workers.audio.decode import AudioRejected, Decoded, Limits, decode
 from workers.audio.encode import encode
 from workers.audio.peaks import peaks
 from workers.audio.resample import resample
+from workers.audio.speakers import match, voiceprint
 from workers.audio.vad import cut, speech_segments
 from workers.intake import CLEAN_FORMAT, CLEAN_RATE, voiceprint_of
 from workers.runtime import Held, JobFailure, each
