@@ -12,6 +12,7 @@ pitch). All is seeded.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ from workers.engines.kokoro.table import Style
 from workers.engines.phonemes import phonemise
 
 SEED = 82
-MIXED, RANDOM = 100, 200
+MADE_UP = 90
+"""Clips in timbres that are no pack's; with the 54 packs 144."""
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
 HALF = 128
 """Width of the timbre half of a style."""
@@ -76,51 +78,64 @@ def prior(packs: dict[str, Floats]) -> tuple[Floats, Floats]:
     return points.mean(0), np.linalg.cholesky(shrunk).astype(np.float32)
 
 
-def render(packs: dict[str, Floats], target: Path) -> None:
-    """Speak the clips for the regression and keep them with the z and the pitch that they were made with."""
-    rng = np.random.default_rng(SEED)
-    speaker, front = model.Speaker(), model.Prosody()
+@dataclass(frozen=True)
+class Clip:
+    """What to speak for the regression: a timbre z (128,), the pack whose prosody goes with it, ln Hz, a sentence."""
+
+    z: Floats
+    pack: str
+    log_f0: float
+    sentence: str
+
+
+def plan(packs: dict[str, Floats]) -> list[Clip]:
+    """All clips: the stock packs, then mixes that reach beyond them and random draws of the same size, in turn."""
     mean, factor = prior(packs)
-    stock = np.linalg.solve(factor, (timbres(packs) - mean).T).T
     names = list(packs)
-    kept: dict[str, list[NDArray[np.generic]]] = {"z": [], "log_f0": [], "audio": []}
-    for i, z in enumerate(_points(stock, rng)):
-        pack = packs[names[i] if i < len(names) else names[rng.integers(len(names))]]
-        ids = model.tokens(phonemise(CLIP_SENTENCES[i % len(CLIP_SENTENCES)][0], "en-us"))
-        style = np.concatenate([mean + factor @ z, pack[len(ids) - 1, HALF:]])
-        contour = front.contour(ids, style)
-        wanted = rng.uniform(np.log(85.0), np.log(230.0))
-        shift = wanted - float(np.median(np.log(contour[contour > VOICED_ABOVE])))
-        audio = speaker.speak(ids, style, 1.0, 0.0, 1.0, shift)
-        kept["z"].append(z)
-        kept["log_f0"].append(np.array(wanted, np.float32))
-        kept["audio"].append((np.clip(audio, -1, 1) * 32767).astype(np.int16))
-        sys.stderr.write(f"\r{i + 1} clips")
-    lengths = np.array([a.size for a in kept["audio"]])
-    np.savez_compressed(
-        target,
-        z=np.array(kept["z"]),
-        log_f0=np.array(kept["log_f0"]),
-        lengths=lengths,
-        audio=np.concatenate(kept["audio"]),
-    )
+    stock = np.linalg.solve(factor, (timbres(packs) - mean).T).T
+    clips = []
+    for i in range(len(names) + MADE_UP):
+        rng = np.random.default_rng((SEED, i))  # its own, so that a longer plan begins like a shorter one
+        log_f0 = float(rng.uniform(np.log(85.0), np.log(230.0)))
+        if i < len(names):
+            z, name = stock[i], names[i]
+        elif i % 2:
+            chosen = stock[rng.choice(len(names), 3, replace=False)]
+            z, name = rng.uniform(0.8, 1.8) * rng.dirichlet(np.full(3, 0.7)) @ chosen, str(rng.choice(names))
+        else:
+            z, name = rng.standard_normal(HALF) * rng.uniform(0.4, 0.8), str(rng.choice(names))
+        clips.append(Clip(z.astype(np.float32), name, log_f0, CLIP_SENTENCES[i % len(CLIP_SENTENCES)][0]))
+    return clips
 
 
-def _points(stock: Floats, rng: np.random.Generator) -> Floats:
-    """z of every clip: the stock packs, then mixes that reach beyond them, then draws of the same size."""
-    weights = rng.dirichlet(np.full(3, 0.7), MIXED)
-    chosen = np.array([rng.choice(len(stock), 3, replace=False) for _ in range(MIXED)])
-    reach = rng.uniform(0.8, 1.8, (MIXED, 1))
-    mixed = np.einsum("nk,nkd->nd", weights, stock[chosen]) * reach
-    drawn = rng.standard_normal((RANDOM, HALF)) * rng.uniform(0.4, 0.8, (RANDOM, 1))
-    return np.concatenate([stock, mixed, drawn]).astype(np.float32)
+def render(packs: dict[str, Floats], target: Path) -> None:
+    """Speak all clips and keep their audio, 16-bit at 24 kHz, one after the other."""
+    speaker, front = model.Speaker(), model.Prosody()
+    clips = []
+    for clip in plan(packs):
+        clips.append(speak(packs, clip, speaker, front))
+        sys.stderr.write(f"\r{len(clips)} clips")
+    np.savez_compressed(target, lengths=np.array([c.size for c in clips]), audio=np.concatenate(clips))
 
 
-def fit(packs: dict[str, Floats], clips: Path, target: Path) -> None:
+def speak(packs: dict[str, Floats], clip: Clip, speaker: model.Speaker, front: model.Prosody) -> NDArray[np.int16]:
+    """One clip, its pitch moved to the planned one."""
+    mean, factor = prior(packs)
+    ids = model.tokens(phonemise(clip.sentence, "en-us"))
+    style = np.concatenate([mean + factor @ clip.z, packs[clip.pack][len(ids) - 1, HALF:]])
+    contour = front.contour(ids, style)
+    shift = clip.log_f0 - float(np.median(np.log(contour[contour > VOICED_ABOVE])))
+    audio = speaker.speak(ids, style, 1.0, 0.0, 1.0, shift)
+    return (np.clip(audio, -1, 1) * 32767).astype(np.int16)
+
+
+def fit(packs: dict[str, Floats], rendered: Path, target: Path) -> None:
     """Fit the table to the rendered clips and write it."""
     mean, factor = prior(packs)
-    with np.load(clips, allow_pickle=False) as stored:
-        z, log_f0 = stored["z"].astype(np.float64), stored["log_f0"].astype(np.float64)
+    clips = plan(packs)
+    z = np.array([clip.z for clip in clips], np.float64)
+    log_f0 = np.array([clip.log_f0 for clip in clips])
+    with np.load(rendered, allow_pickle=False) as stored:
         audio = np.split(stored["audio"], np.cumsum(stored["lengths"])[:-1])
     heard = [resample((a / 32768).astype(np.float32), model.SAMPLE_RATE, 16_000) for a in audio]
     embeddings = _embed(heard)

@@ -92,12 +92,14 @@ class KokoroEngine:
             yield from self._speak(request)
 
     def _speak(self, request: SpeakRequest) -> Iterator[Segment]:
+        if not SLOWEST <= request.speed <= FASTEST:
+            raise EngineError(f"The speed must be between {SLOWEST} and {FASTEST}.")
         language = resolve_language(request.language)
         style, manner = _unpack(request.artefact)
         pieces = list(_spoken_pieces(request.text, language, _LONGEST_PIECE))
         if not pieces:
             raise TextNotSpeakable("Nothing in this text can be said in the chosen language.")
-        speed = float(np.clip(request.speed, SLOWEST, FASTEST)) * manner.speed
+        speed = request.speed * manner.speed
         self.load()
         assert self._speaker is not None
         for index, (ids, pause) in enumerate(pieces):
@@ -119,9 +121,9 @@ def _fitting(piece: Piece, language: str, longest: int) -> Iterator[tuple[list[i
     if len(ids) <= model.MAX_SYMBOLS:
         yield ids, piece.pause
     elif longest > 2 * _SHORTEST_CUT:
-        *first, last = _spoken_pieces(piece.text, language, longest // 2)
-        yield from first
-        yield last[0], piece.pause
+        smaller = list(_spoken_pieces(piece.text, language, longest // 2))
+        yield from smaller[:-1]
+        yield from ((ids, piece.pause) for ids, _ in smaller[-1:])
     else:  # a few characters with hundreds of phonemes: no language has them, garbage does
         yield ids[: model.MAX_SYMBOLS], piece.pause
 

@@ -62,7 +62,7 @@ class Speaker:
                 "f0_shift": np.array([shift], np.float32),
             },
         )
-        return np.asarray(audio, np.float32).reshape(-1)
+        return np.clip(np.asarray(audio, np.float32).reshape(-1), -1.0, 1.0)
 
 
 class Prosody:
