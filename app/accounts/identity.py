@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
 from app.accounts import service
@@ -53,13 +54,17 @@ def caller_by_cookie(request: Request, services: Annotated[Services, Depends(ser
     return Caller(account.id, login_id=login.id)
 
 
+_KEY_HEADER = APIKeyHeader(name="xi-api-key", scheme_name="ApiKey", description="Your API key.", auto_error=False)
+_BEARER = HTTPBearer(scheme_name="Bearer", description="The same API key, as a bearer token.", auto_error=False)
+
+
 def caller_by_key(
     services: Annotated[Services, Depends(services_of)],
-    xi_api_key: Annotated[str | None, Header(description="Your API key.")] = None,
-    authorization: Annotated[str | None, Header(description="Or: `Bearer` and your API key.")] = None,
+    xi_api_key: Annotated[str | None, Security(_KEY_HEADER)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> Caller:
     """The holder of an API key. Raises Unauthenticated or, for a banned one, Forbidden."""
-    key = xi_api_key or (authorization or "").removeprefix("Bearer ").strip()
+    key = xi_api_key or (bearer.credentials if bearer else "")
     if not key:
         raise Unauthenticated("invalid_api_key", "Send your API key in the xi-api-key header.")
     with services.databases.reading() as session:

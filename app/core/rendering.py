@@ -32,6 +32,7 @@ _OPENAI = ("/v1/audio",)
 _OWN_API = ("/v1/moderation", "/v1/trace", "/v1/detect")
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _COMPATIBLE = ("/v1", "/v2")
+_QUOTA = "quota_exceeded"  # ElevenLabs says this with 401, and clients look for the two together
 _SQLITE_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 
@@ -114,12 +115,12 @@ def error_response(request: Request, error: DomainError) -> Response:
     elif shape is Shape.OPENAI:
         response = JSONResponse(_openai_body(error), error.status)
     elif shape is Shape.ELEVENLABS:
-        response = JSONResponse(_elevenlabs_body(error), error.status)
+        response = JSONResponse(_elevenlabs_body(error), 401 if error.code == _QUOTA else error.status)
     else:
         response = _problem(error)
     if isinstance(error, RateLimited):
         response.headers["Retry-After"] = str(error.retry_after)
-    if error.status == 401 and shape is not Shape.PAGE:
+    if response.status_code == 401 and shape is not Shape.PAGE:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 

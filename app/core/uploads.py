@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from app.core.crypto import public_token
@@ -53,3 +55,33 @@ def clean_name(name: str) -> str:
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
     kept = "".join(c for c in name if unicodedata.category(c)[0] not in "CZ" or c == " ").strip()
     return kept[:MAX_NAME] or "recording"
+
+
+@dataclass
+class Stored:
+    """Files that were stored and are thrown away again unless they are kept."""
+
+    uploads: list[Upload] = field(default_factory=list)
+    kept: bool = False
+
+    def keep(self) -> None:
+        """Call it once the rows that name the files are committed."""
+        self.kept = True
+
+
+@contextmanager
+def storing(storage: Storage, incoming: Iterable[IncomingFile]) -> Iterator[Stored]:
+    """Store the files of a request for the time of the block; whatever is not kept by its end is removed.
+
+    So a request that is refused, breaks, or repeats an earlier one leaves nothing behind on the disk. Raises what
+    `store_upload` raises.
+    """
+    stored = Stored()
+    try:
+        for file in incoming:
+            stored.uploads.append(store_upload(storage, file))
+        yield stored
+    finally:
+        if not stored.kept:
+            for upload in stored.uploads:
+                storage.delete(upload.storage_key)

@@ -15,6 +15,7 @@ from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Invalid, NotFound
 from app.core.states import move
+from app.core.text import printable
 from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
@@ -63,7 +64,7 @@ def write_stamp(session: Session, generation_id: uuid.UUID, stamped: Stamped) ->
 
 def ask_for_trace(session: Session, upload: Upload, *, asked_by: Actor, reason: str) -> TraceQuery:
     """Have a file traced. Raises Invalid without a reason: whoever names people says why."""
-    reason = reason.strip()[:2000]
+    reason = printable(reason)[:2000]
     if not reason:
         raise Invalid("trace.reason", "Write why you trace this file; the reason is kept with the result.")
     query = TraceQuery(

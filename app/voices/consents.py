@@ -15,6 +15,7 @@ from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Forbidden, Invalid, NotFound, Refused
 from app.core.states import move
+from app.core.text import one_line, printable
 from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import JobKind
@@ -25,6 +26,8 @@ from app.voices.service import clone_verdict, release_consent
 
 ASKABLE = (VoiceState.DRAFT, VoiceState.DISABLED)
 """States of a voice in which consent can be asked for."""
+CLONABLE = (VoiceState.DRAFT, VoiceState.DISABLED, VoiceState.FAILED)
+"""States of a voice that a consent which comes into force has cloned."""
 
 
 def ask(
@@ -34,7 +37,7 @@ def ask(
 
     Raises Invalid for a bad name or language or a voice that needs no consent now, Refused after too many sentences.
     """
-    speaker_name = " ".join(speaker_name.split())[:120]
+    speaker_name = one_line(speaker_name, 120)
     if not any(c.isalpha() for c in speaker_name):
         raise Invalid("consent.name", "Write the first and last name of the person whose voice it is.")
     if language not in LANGUAGES:
@@ -135,6 +138,8 @@ def put_in_force(
 
 def start_clone(session: Session, voice: Voice, consent: Consent, actor: Actor, *, speech_queue: str) -> None:
     """Tie the consent to the voice and queue the cloning; a refusal of the gate is shown on the voice instead."""
+    if voice.state not in CLONABLE:
+        return  # deleted meanwhile, or it speaks already on an earlier consent
     account = session.get_one(Account, voice.account_id)
     verdict = clone_verdict(session, account, extra=0)
     if not verdict.allowed:
@@ -169,7 +174,7 @@ def decide(
             "consent.not_in_review",
             f"This consent is {consent.state.value.replace('_', ' ')}; nothing is left to decide.",
         )
-    reason = reason.strip()
+    reason = printable(reason)
     if not reason:
         raise Invalid("consent.reason", "Write the reason for your decision: the customer will read it.")
     actor = Actor("account", str(moderator.id))
