@@ -10,7 +10,7 @@ from app.core import outbox
 from app.core.db import Base, make_engine
 from app.settings import get_settings
 
-assert app.accounts.models and app.billing.models and app.provenance.models and outbox  # imported for their tables
+TABLES = (app.accounts.models, app.billing.models, app.provenance.models, outbox)  # imported for their tables
 
 
 def run(connection: Connection) -> None:

@@ -14,7 +14,7 @@ from workers.audio.decode import AudioRejected, Decoded, Limits, decode
 from workers.audio.encode import encode
 from workers.audio.peaks import peaks
 from workers.audio.resample import resample
-from workers.audio.speakers import match, voiceprint
+from workers.audio.speakers import ACCEPT, match, voiceprint
 from workers.audio.vad import cut, speech_segments
 from workers.intake import CLEAN_FORMAT, CLEAN_RATE, voiceprint_of
 from workers.runtime import Held, JobFailure, each
@@ -85,6 +85,7 @@ def _hear(held: Held, tools: Tools, consent: Consent, sample: Sample, recording:
     likeness = match(voiceprint_of(sample, tools), own)
     reading = Reading(transcript.text, likeness.score, likeness.outcome.value)
     scores = {
+        "similarity_needed": ACCEPT,
         "d_vector": round(likeness.dvector, 3),
         "resemblyzer": round(likeness.resemblyzer, 3),
         "speech_seconds": round(seconds, 1),

@@ -17,7 +17,10 @@ from app.provenance.rules import MarkFound, combine
 from app.provenance.service import TraceFindings, answer_trace, issued_tags
 from app.speech.models import Generation
 from workers.audio.decode import AudioRejected, Decoded, Limits, decode
+from workers.audio.encode import encode
 from workers.audio.peaks import peaks
+from workers.audio.resample import resample
+from workers.intake import CLEAN_FORMAT, CLEAN_RATE
 from workers.marks import credentials
 from workers.marks.credentials import CredentialReading
 from workers.marks.matching import Match, nearest
@@ -53,6 +56,7 @@ def work(held: Held, tools: Tools) -> None:
         false_match_rate=0.0 if signed is not None and found is None else (found.bound if found else 1.0),
         seconds=len(audio.pcm) / audio.sample_rate,
         peaks=peaks(audio.pcm),
+        audio_key=_keep(query, audio, tools),
     )
     with tools.databases.writing() as session:
         jobs.finish(session, held.claim)
@@ -72,6 +76,14 @@ def _read(held: Held, tools: Tools) -> tuple[TraceQuery, bytes, Decoded]:
             return query, path.read_bytes(), decode(path, Limits(max_seconds=LONGEST_SECONDS))
         except AudioRejected as rejected:
             raise JobFailure(rejected.code, rejected.message) from rejected
+
+
+def _keep(query: TraceQuery, audio: Decoded, tools: Tools) -> str:
+    """Store what was decoded, for listening; gives its key."""
+    key = f"traces/{query.id}/clean.flac"
+    clean = resample(audio.pcm, audio.sample_rate, CLEAN_RATE)
+    tools.storage.put(key, encode(clean, CLEAN_RATE, CLEAN_FORMAT).data)
+    return key
 
 
 def _by_credentials(data: bytes, tools: Tools) -> tuple[uuid.UUID | None, dict[str, Any]]:

@@ -1,4 +1,11 @@
-"""Moderator pages: the queue of consents, traces. Shares the frame and the design language of the site.
+"""Moderator pages: settle consents, trace audio. They share the look of the site, and nothing else."""
 
-Its own session rules apply, and none of its routes appear in the public OpenAPI document.
-"""
+from fastapi import APIRouter
+
+from app.console import consents, traces
+
+router = APIRouter(prefix="/console")
+for part in (consents, traces):
+    router.include_router(part.router)
+
+__all__ = ["router"]

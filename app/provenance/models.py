@@ -81,6 +81,8 @@ class TraceQuery(HasState, Base):
     file_name: Mapped[str] = mapped_column(String(200))
     file_digest: Mapped[str] = mapped_column(String(64))
     storage_key: Mapped[str] = mapped_column(String(120))
+    audio_key: Mapped[str | None] = mapped_column(String(120))
+    """What the worker decoded, FLAC, to listen to: browsers are not handed a stranger's file."""
     seconds: Mapped[float | None]
     peaks: Mapped[list[Any]] = mapped_column(default=list)
     verdict: Mapped[Verdict | None] = mapped_column(state_enum(Verdict))

@@ -91,6 +91,7 @@ class TraceFindings:
     false_match_rate: float
     seconds: float
     peaks: Sequence[float]
+    audio_key: str
 
 
 def answer_trace(session: Session, query: TraceQuery, findings: TraceFindings) -> None:
@@ -99,6 +100,7 @@ def answer_trace(session: Session, query: TraceQuery, findings: TraceFindings) -
     query.generation_id = findings.generation_id if findings.verdict in NAMING else None
     query.evidence, query.false_match_rate = list(findings.evidence), findings.false_match_rate
     query.seconds, query.peaks, query.answered_at = findings.seconds, list(findings.peaks), now()
+    query.audio_key = findings.audio_key
     facts = {"verdict": findings.verdict.value, "false_match_rate": findings.false_match_rate}
     if query.generation_id is not None:
         generation = session.get_one(Generation, query.generation_id)

@@ -1,4 +1,16 @@
 """Customer and public pages: server-rendered templates, static files and htmx partials.
 
-Everything but recording in the browser works without JavaScript. Nothing below may import this package.
+Everything but recording in the browser works without JavaScript. Only app.main and the console (which shares the look)
+import this package.
 """
+
+from fastapi import APIRouter
+
+from app.site import account, clips, sign_in, voices
+from app.site.pages import mount_static, render_error
+
+router = APIRouter()
+for part in (sign_in, voices, clips, account):
+    router.include_router(part.router)
+
+__all__ = ["mount_static", "render_error", "router"]

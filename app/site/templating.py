@@ -30,7 +30,14 @@ def environment(contact: str) -> Environment:
     )
     built.globals.update(contact=contact, static=static, has_vendor=(STATIC / "vendor" / "htmx.min.js").is_file())
     built.filters.update(
-        duration=duration, bytes=human_bytes, when=when, clock=clock, iso=iso, number=number, percent=percent
+        duration=duration,
+        spoken_length=spoken_length,
+        bytes=human_bytes,
+        when=when,
+        clock=clock,
+        iso=iso,
+        number=number,
+        percent=percent,
     )
     return built
 
@@ -48,6 +55,13 @@ def duration(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def spoken_length(seconds: int) -> str:
+    """A round length in words: `30 seconds`, `3 minutes`."""
+    if seconds < 60 or seconds % 60:
+        return f"{seconds} seconds"
+    return "1 minute" if seconds == 60 else f"{seconds // 60} minutes"
 
 
 def human_bytes(size: float) -> str:

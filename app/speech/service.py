@@ -18,6 +18,7 @@ from app.core import crypto
 from app.core.audit import Actor
 from app.core.db import new_id
 from app.core.errors import Invalid, NotFound
+from app.core.text import printable
 from app.jobs import service as jobs
 from app.jobs.models import OPEN, Job, JobKind
 from app.policy.rules import SpeakFacts, Verdict, may_speak
@@ -86,7 +87,7 @@ def clean_text(text: str, limit: int) -> str:
             "max_character_limit_exceeded",
             f"The text has {len(text):,} characters; {limit:,} are the most at once. Send it in parts.",
         )
-    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn")).strip()
+    kept = printable(text)
     if not any(unicodedata.category(c)[0] in "LN" for c in kept):
         raise Invalid("text.nothing_to_say", "There is nothing to say in this text: write some words or numbers.")
     return kept
@@ -181,13 +182,31 @@ def clip_of(session: Session, account: Account, public_id: str) -> Clip:
     return clip
 
 
-def clips_of(session: Session, account: Account, *, limit: int, before: Clip | None = None) -> list[Clip]:
-    """The account's clips, newest first, `limit` of them, older than `before`."""
+def clips_of(
+    session: Session,
+    account: Account,
+    *,
+    limit: int,
+    before: Clip | None = None,
+    skip: int = 0,
+    voice_id: str | None = None,
+) -> list[Clip]:
+    """The account's clips with voice and job, newest first: `limit` of them after `skip`, older than `before`.
+
+    `voice_id` (public, of a voice that may be deleted by now) leaves only its clips.
+    """
     query = select(Clip).where(Clip.account_id == account.id)
+    if voice_id is not None:
+        query = query.where(Clip.voice_id.in_(select(Voice.id).where(Voice.public_id == voice_id)))
     if before is not None:
         query = query.where(Clip.id < before.id)
     query = query.options(joinedload(Clip.voice), joinedload(Clip.job))
-    return list(session.scalars(query.order_by(Clip.id.desc()).limit(limit)))
+    return list(session.scalars(query.order_by(Clip.id.desc()).limit(limit).offset(skip)))
+
+
+def count_clips(session: Session, account: Account) -> int:
+    """How many clips the account has asked for."""
+    return session.scalar(select(func.count(Clip.id)).where(Clip.account_id == account.id)) or 0
 
 
 def cancel_clip(session: Session, clip: Clip, actor: Actor) -> None:

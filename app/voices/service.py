@@ -20,6 +20,7 @@ from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Invalid, NotFound, Refused
 from app.core.states import move
+from app.core.text import one_line, printable
 from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import JobKind
@@ -69,7 +70,7 @@ def start_voice(
 
     Raises Refused when the account may not clone, Invalid for a bad name or no files.
     """
-    name = " ".join(name.split())[:80]
+    name = one_line(name, 80)
     if not name:
         raise Invalid("voice.name", "Give the voice a name.")
     if not uploads:
@@ -84,7 +85,7 @@ def start_voice(
         account_id=account.id,
         name=name,
         language=language,
-        description=description[:1000],
+        description=printable(description)[:1000],
         labels=labels or {},
     )
     session.add(voice)
@@ -175,12 +176,12 @@ def voices_of(session: Session, account: Account, *, stock: bool = True, details
 
 def rename(voice: Voice, *, name: str, description: str | None, labels: dict[str, Any] | None) -> None:
     """Change what a voice is called."""
-    name = " ".join(name.split())[:80]
+    name = one_line(name, 80)
     if not name:
         raise Invalid("voice.name", "Give the voice a name.")
     voice.name = name
     if description is not None:
-        voice.description = description[:1000]
+        voice.description = printable(description)[:1000]
     if labels is not None:
         voice.labels = labels
 
@@ -188,6 +189,17 @@ def rename(voice: Voice, *, name: str, description: str | None, labels: dict[str
 def delete_voice(session: Session, voice: Voice, actor: Actor, reason: str | None = None) -> None:
     """Take a voice away: its jobs stop, it can't speak again. Clips that it made stay, with their trace."""
     release_consent(session, voice, VoiceState.DELETED, actor, reason)
+
+
+def erasable_keys(voice: Voice) -> list[str]:
+    """Storage keys of what goes with a deleted voice: recordings and voiceprint of its samples, and its artefact.
+
+    The voice must be loaded with details. Consents stay: they are why its clips were allowed.
+    """
+    keys = [file.storage_key for sample in voice.samples for file in sample.files]
+    for sample in voice.samples:
+        keys += [f"samples/{sample.id}/clean.flac", f"samples/{sample.id}/voiceprint.npz"]
+    return keys + ([voice.artefact_key] if voice.artefact_key else [])
 
 
 def release_consent(session: Session, voice: Voice, to: VoiceState, actor: Actor, reason: str | None) -> None:

@@ -230,7 +230,8 @@ def upgrade() -> None:
         sa.Column("ready_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("state != 'ready' OR artefact_key IS NOT NULL", name="ck_voice_ready_has_artefact"),
         sa.CheckConstraint(
-            "stock_id IS NOT NULL OR state NOT IN ('cloning', 'ready') OR (consent_id IS NOT NULL AND consent_in_force IS TRUE)",
+            "stock_id IS NOT NULL OR state NOT IN ('cloning', 'ready')"
+            " OR (consent_id IS NOT NULL AND consent_in_force IS TRUE)",
             name="ck_voice_speaks_only_with_consent",
         ),
         sa.CheckConstraint("(account_id IS NULL) = (stock_id IS NOT NULL)", name="ck_voice_owned_or_stock"),
@@ -446,6 +447,7 @@ def upgrade() -> None:
         sa.Column("file_name", sa.String(length=200), nullable=False),
         sa.Column("file_digest", sa.String(length=64), nullable=False),
         sa.Column("storage_key", sa.String(length=120), nullable=False),
+        sa.Column("audio_key", sa.String(length=120), nullable=True),
         sa.Column("seconds", sa.Double(), nullable=True),
         sa.Column("peaks", sa.JSON(), nullable=False),
         sa.Column(

@@ -28,7 +28,7 @@ class Recorder extends HTMLElement {
       return;
     }
     this.parts.record.addEventListener("click", () => this.start());
-    this.parts.stop.addEventListener("click", () => this.recorder.stop());
+    this.parts.stop.addEventListener("click", () => this.end());
   }
 
   disconnectedCallback() { this.release(); }
@@ -36,6 +36,7 @@ class Recorder extends HTMLElement {
   say(words) { if (this.parts.hint.textContent !== words) this.parts.hint.textContent = words; }
 
   async start() {
+    this.parts.record.disabled = true;
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({
         audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: true },
@@ -43,6 +44,8 @@ class Recorder extends HTMLElement {
     } catch (error) {
       this.say(NO_MICROPHONE[error.name] ?? "The microphone could not be opened. Choose a file instead.");
       return;
+    } finally {
+      this.parts.record.disabled = false;
     }
     const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
     this.recorder = new MediaRecorder(this.stream, { mimeType, audioBitsPerSecond: 128000 });
@@ -78,7 +81,7 @@ class Recorder extends HTMLElement {
     const seconds = (performance.now() - this.began) / 1000;
     const left = this.least - seconds;
     this.parts.clock.textContent = left > 0 ? `${clock(left)} still needed` : `${clock(seconds)}, stops by itself at ${clock(this.most)}`;
-    if (seconds >= this.most) this.recorder.stop();
+    if (seconds >= this.most) this.end();
   }
 
   advise(peak) {
@@ -87,6 +90,11 @@ class Recorder extends HTMLElement {
     if (this.loud > 8) this.say("That is too loud for the microphone. Move back a little.");
     else if (this.quiet > 3000 / TICK) this.say("It is very quiet. Come closer, or check that the right microphone is chosen.");
     else if (this.quiet === 0 && this.loud === 0) this.say("Recording.");
+  }
+
+  end() {
+    clearInterval(this.timer);
+    if (this.recorder.state !== "inactive") this.recorder.stop();
   }
 
   finish() {
@@ -99,7 +107,7 @@ class Recorder extends HTMLElement {
     this.take = take;
     setFiles(this.input, [...others, take]);
     this.parts.words.textContent = "Record again";
-    this.say("Recorded. Listen to it above, then send it or record again.");
+    this.say("Recorded. Listen to it below, then send it or record again.");
   }
 
   recording(on) {
@@ -107,7 +115,8 @@ class Recorder extends HTMLElement {
     const hadFocus = this.contains(document.activeElement);
     record.hidden = on;
     for (const each of [stop, time, live]) each.hidden = !on;
-    if (on && script) script.open = true;
+    this.classList.toggle("is-recording", on);
+    if (script) script.open = on;
     if (hadFocus) (on ? stop : record).focus();
   }
 

@@ -1,0 +1,175 @@
+"""Tracing a file back to its generation and account."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi.responses import Response
+from sqlalchemy.orm import Session
+
+from app.accounts.identity import SignedInModerator, acting, looking
+from app.accounts.models import Account
+from app.core import audit
+from app.core.errors import Invalid, NotFound
+from app.core.services import Services, services_of
+from app.core.uploads import store_upload
+from app.jobs.models import JobKind
+from app.jobs.service import latest
+from app.provenance.delivery import stamp_of
+from app.provenance.models import TraceQuery, TraceState
+from app.provenance.service import ask_for_trace, recent_traces, trace_of
+from app.site.pages import page, see
+from app.site.views import stamp_badge
+from app.speech.models import Generation
+from app.voices.recordings import Recording, send_recording
+
+router = APIRouter(prefix="/trace")
+Parts = Annotated[Services, Depends(services_of)]
+
+
+@router.get("")
+def trace_form(request: Request, caller: SignedInModerator, services: Parts) -> Response:
+    """The form and the latest traces."""
+    with looking(services, caller) as (session, account):
+        return _form_page(request, session, account)
+
+
+def _form_page(
+    request: Request,
+    session: Session,
+    account: Account,
+    *,
+    reason: str = "",
+    errors: dict[str, str] | None = None,
+) -> Response:
+    traces = [_row(session, query) for query in recent_traces(session)]
+    status = 422 if errors else 200
+    return page(request, "trace.html", account, status, errors=errors or {}, reason=reason, refusal=None, traces=traces)
+
+
+def _row(session: Session, query: TraceQuery) -> dict[str, Any]:
+    return {
+        "id": query.public_id,
+        "file_name": query.file_name,
+        "asked_at": query.created_at,
+        "asked_by": _who(session, query.asked_by),
+        "state": _STATES[query.state],
+        "verdict": query.verdict.value if query.verdict else None,
+        "peaks": query.peaks or None,
+    }
+
+
+_STATES = {TraceState.WAITING: "running", TraceState.ANSWERED: "done", TraceState.FAILED: "failed"}
+
+
+def _who(session: Session, asked_by: str) -> str:
+    """The e-mail address behind an account id; other askers go by their name."""
+    try:
+        account = session.get(Account, uuid.UUID(asked_by))
+    except ValueError:
+        return asked_by
+    return account.email if account else asked_by
+
+
+@router.post("")
+def ask(
+    request: Request,
+    caller: SignedInModerator,
+    services: Parts,
+    file: Annotated[UploadFile, File()],
+    reason: Annotated[str, Form(max_length=5000)] = "",
+) -> Response:
+    """Have a file traced, and show the result's page."""
+    try:
+        if not file.filename:
+            raise Invalid("upload.missing", "Choose the file to trace.")
+        upload = store_upload(services.storage, file)
+        with acting(services, caller) as (session, _):
+            query = ask_for_trace(session, upload, asked_by=caller.actor, reason=reason)
+    except Invalid as error:
+        field = "reason" if error.code == "trace.reason" else "file"
+        with looking(services, caller) as (session, account):
+            return _form_page(request, session, account, reason=reason, errors={field: error.message})
+    return see(f"/console/trace/{query.public_id}")
+
+
+@router.get("/{trace_id}")
+def show(request: Request, trace_id: str, caller: SignedInModerator, services: Parts) -> Response:
+    """One trace: its progress, then its verdict."""
+    return _result_page(request, trace_id, caller, services, "trace_result.html")
+
+
+@router.get("/{trace_id}/progress")
+def progress(request: Request, trace_id: str, caller: SignedInModerator, services: Parts) -> Response:
+    """The changing part of that page."""
+    return _result_page(request, trace_id, caller, services, "trace_progress.html")
+
+
+@router.get("/{trace_id}/audio")
+def audio(request: Request, trace_id: str, caller: SignedInModerator, services: Parts) -> Response:
+    """What was traced, as the worker decoded it. Listening is audited."""
+    with acting(services, caller) as (session, _):
+        query = trace_of(session, trace_id)
+        if query.audio_key is None:
+            raise NotFound("trace_audio", "There is nothing to listen to.")
+        audit.record(session, caller.actor, "trace_query.listened", query)
+    recording = Recording(query.audio_key, f"trace-{query.public_id}.flac")
+    return send_recording(request, services.storage, recording)
+
+
+def _result_page(
+    request: Request, trace_id: str, caller: SignedInModerator, services: Services, template: str
+) -> Response:
+    with looking(services, caller) as (session, account):
+        query = trace_of(session, trace_id)
+        live = query.state is TraceState.WAITING
+        return page(request, template, account, trace=_result(session, query), live=live)
+
+
+def _result(session: Session, query: TraceQuery) -> dict[str, Any]:
+    job = latest(session, query.id, JobKind.TRACE)
+    waiting = query.state is TraceState.WAITING and job is not None
+    return {
+        **_row(session, query),
+        "reason": query.reason,
+        "note": f"{job.step.capitalize()}." if waiting and job else None,
+        "error": query.problem,
+        "audio_url": f"/console/trace/{query.public_id}/audio" if query.audio_key else None,
+        "seconds": query.seconds,
+        "why": [_evidence(each) for each in query.evidence],
+        "found": _found(session, query.generation) if query.generation else None,
+        "false_match_rate": query.false_match_rate,
+    }
+
+
+def _evidence(each: dict[str, Any]) -> dict[str, Any]:
+    """One channel of evidence; the mark's has a bar of how many bits agree."""
+    if each["channel"] == "mark" and "errors" in each:
+        return {
+            "label": "Bits of the mark that agree, of 128",
+            "sentence": each["sentence"],
+            "value": float(128 - each["errors"]),
+            "need": None,
+            "of": 128.0,
+        }
+    label = {"mark": "The mark", "credentials": "Content credentials"}[each["channel"]]
+    return {"label": label, "sentence": each["sentence"], "value": None, "need": None, "of": 1.0}
+
+
+def _found(session: Session, generation: Generation) -> dict[str, Any]:
+    clip = generation.clip
+    account = session.get_one(Account, generation.account_id)
+    stamp = stamp_of(session, clip)
+    return {
+        "generation_id": str(generation.id),
+        "made_at": generation.created_at,
+        "text": clip.text,
+        "voice_name": clip.voice.name,
+        "voice_id": clip.voice.public_id,
+        "account_id": account.public_id,
+        "account_email": account.email,
+        "clip_url": None,
+        "stamp": stamp_badge(clip.voice, stamp) if stamp else None,
+    }

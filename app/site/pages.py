@@ -1,0 +1,88 @@
+"""Rendering a page for the person who asks, and the pages of errors and refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment
+from starlette.staticfiles import StaticFiles
+
+from app.accounts.models import Account
+from app.core.errors import DomainError, Refused
+from app.core.services import services_of
+from app.site.templating import STATIC, environment
+
+STATIC_LIFETIME = "public, max-age=31536000, immutable"
+"""Static addresses hold a hash of their content, so a browser may keep them for good."""
+
+
+def page(request: Request, template: str, viewer: Account | None, status: int = 200, **context: Any) -> HTMLResponse:
+    """An HTML answer from a template, for `viewer` (None when nobody is signed in)."""
+    shown = {"email": viewer.email, "role": viewer.role.value} if viewer is not None else None
+    html = _environment(request).get_template(template).render(viewer=shown, **context)
+    return HTMLResponse(html, status)
+
+
+def _environment(request: Request) -> Environment:
+    state = request.app.state
+    if not hasattr(state, "pages"):
+        state.pages = environment(services_of(request).settings.contact)
+    pages: Environment = state.pages
+    return pages
+
+
+def see(path: str) -> RedirectResponse:
+    """Send the browser to another page after a form (303, so that a reload does not repeat the form)."""
+    return RedirectResponse(path, status_code=303)
+
+
+def refusal_of(error: DomainError, what: str) -> dict[str, Any]:
+    """A refusal card: what was refused, why, by which rule, and what would make it pass."""
+    return {
+        "what": what,
+        "why": error.message,
+        "rule": error.rule or error.code,
+        "fix": [error.fix] if error.fix else [],
+        "ask": None,
+    }
+
+
+_TITLES = {403: "That is not allowed", 404: "There is nothing here", 413: "That is too large", 429: "Too fast"}
+
+
+def render_error(request: Request, error: DomainError) -> Response:
+    """The page for an error; somebody who is not signed in is sent to sign in."""
+    if error.status == 401:
+        wanted = request.url.path if request.method == "GET" else "/"
+        return see(f"/login?next={wanted}" if wanted != "/" else "/login")
+    if isinstance(error, Refused):
+        card = refusal_of(error, "This was refused")
+        return page(
+            request,
+            "refused.html",
+            None,
+            error.status,
+            refusal=card,
+            back={"href": "/", "words": "Back to your voices"},
+        )
+    title = _TITLES.get(error.status, "Something did not work")
+    detail = error.message if not error.fix else f"{error.message} {error.fix}"
+    request_id = getattr(request.state, "request_id", None)
+    return page(request, "error.html", None, error.status, title=title, detail=detail, request_id=request_id)
+
+
+class _KeptFiles(StaticFiles):
+    """Static files that browsers keep."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Say so in the headers."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = STATIC_LIFETIME
+        return response
+
+
+def mount_static(web: FastAPI) -> None:
+    """Serve the style sheets, scripts and icons."""
+    web.mount("/static", _KeptFiles(directory=STATIC), name="static")
