@@ -193,8 +193,13 @@ def end_session(session: Session, account: Account, session_id: uuid.UUID, actor
         audit.record(session, actor, "login_session.ended", row)
 
 
-def change_password(session: Session, account: Account, old: str, new: str, actor: Actor) -> None:
-    """Replace the password and log every browser out. Raises Invalid when the old one is wrong or the new one weak."""
+def change_password(
+    session: Session, account: Account, old: str, new: str, actor: Actor, *, keep: uuid.UUID | None = None
+) -> None:
+    """Replace the password and log every browser out but the session `keep`.
+
+    Raises Invalid when the old password is wrong or the new one is too short or too long.
+    """
     if not crypto.password_matches(account.password_hash, old):
         raise Invalid("password.wrong", "The present password is wrong.")
     if len(new) < MIN_PASSWORD or len(new) > 200:
@@ -203,7 +208,7 @@ def change_password(session: Session, account: Account, old: str, new: str, acto
     account.password_is_temporary = False
     session.execute(
         update(LoginSession)
-        .where(LoginSession.account_id == account.id, LoginSession.ended_at.is_(None))
+        .where(LoginSession.account_id == account.id, LoginSession.ended_at.is_(None), LoginSession.id != keep)
         .values(ended_at=now())
     )
     audit.record(session, actor, "account.password_changed", account)

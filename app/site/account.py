@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.accounts import queries, service
-from app.accounts.identity import Caller, SignedIn, acting, cookie_name, looking
+from app.accounts.identity import Caller, SignedIn, acting, looking
 from app.accounts.models import Account, Standing
 from app.billing.service import next_month_start, plan_of, used_this_month
 from app.core.db import now
@@ -57,7 +57,6 @@ def _account_page(
                 "id": login.id,
                 "device": _device(login.user_agent),
                 "started_at": login.created_at,
-                "seen_at": login.created_at,
                 "current": login.id == caller.login_id,
             }
             for login in queries.sessions_of(session, account.id)
@@ -132,14 +131,12 @@ def change_password(
     current_password: Annotated[str, Form(max_length=300)] = "",
     new_password: Annotated[str, Form(max_length=300)] = "",
 ) -> Response:
-    """Replace the password; every browser has to sign in again."""
+    """Replace the password; every other browser has to sign in again."""
     try:
         with acting(services, caller) as (session, account):
-            service.change_password(session, account, current_password, new_password, caller.actor)
+            service.change_password(session, account, current_password, new_password, caller.actor, keep=caller.login_id)
     except Invalid as error:
         field = "current_password" if error.code == "password.wrong" else "new_password"
         with looking(services, caller) as (session, account):
             return _account_page(request, session, account, caller, errors={field: error.message})
-    response = see("/login")
-    response.delete_cookie(cookie_name(services.settings))
-    return response
+    return see("/account")
