@@ -1,0 +1,59 @@
+"""`vouch admin`: what only the operator of the server does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.accounts.models import Role
+from app.accounts.service import create_account
+from app.billing.plans import PLANS
+from app.cli.common import OPERATOR, opened_services, run_module, settings_with
+from app.core.errors import Invalid
+
+admin = typer.Typer(help="Accounts and keys, for the operator.", no_args_is_help=True)
+
+
+@admin.command("create-account")
+def create(
+    email: Annotated[str, typer.Option(help="Address that the person signs in with.")],
+    name: Annotated[str, typer.Option(help="Name of the person.")] = "",
+    role: Annotated[Role, typer.Option(help="What the account is for.")] = Role.CUSTOMER,
+    plan: Annotated[str, typer.Option(help=f"One of: {', '.join(PLANS)}.")] = "free",
+    verified: Annotated[bool, typer.Option(help="You have checked who this is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Create an account. Its one-time password and API key are printed once and stored nowhere."""
+    if plan not in PLANS:
+        raise Invalid("account.plan", f"There is no plan {plan!r}. Plans are: {', '.join(PLANS)}.")
+    with opened_services() as services, services.databases.writing() as session:
+        made = create_account(
+            session, email=email, name=name, role=role, plan=plan, verified=verified, actor=OPERATOR
+        )
+        shown = {
+            "account_id": made.account.public_id,
+            "email": made.account.email,
+            "password": made.password,
+            "api_key": made.api_key,
+        }
+    if as_json:
+        typer.echo(json.dumps(shown))
+        return
+    typer.echo(f"Account   {shown['account_id']}, {shown['email']}, {role.value}, plan {plan}")
+    typer.echo(f"Password  {shown['password']}   (to be changed after the first sign-in)")
+    typer.echo(f"API key   {shown['api_key']}   (shown only now)")
+
+
+@admin.command("init-keys")
+def init_keys(
+    directory: Annotated[Path | None, typer.Option(help="Folder of the keys; default is that of the settings.")] = None,
+) -> None:
+    """Make the secret keys of mark and credentials that are missing. Existing ones are never touched."""
+    settings = settings_with()
+    folder = (directory or settings.key_directory).resolve()
+    made = run_module("workers.keys", str(folder), settings.voices.service_name)
+    typer.echo(made.strip() or f"All keys are there, in {folder}.")
+    typer.echo(f"Back {folder} up, offline: without these keys no clip made under them can be traced.")

