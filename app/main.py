@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import app as package
+from app.api import TAGS
 from app.api import routers as api_routers
 from app.console import router as console_router
 from app.core.health import health_router
@@ -36,6 +37,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="0.1.0",
         summary=(package.__doc__ or "").strip(),
         lifespan=lifespan,
+        openapi_tags=TAGS,
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
     )

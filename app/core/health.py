@@ -22,7 +22,7 @@ def health_router(checks: Mapping[str, Check], check_seconds: float = CHECK_SECO
 
     Checks run side by side in threads; one that takes longer than `check_seconds` counts as not working.
     """
-    router = APIRouter(tags=["health"])
+    router = APIRouter(tags=["Health"])
 
     @router.get("/healthz", summary="Is the process alive?")
     async def healthz() -> dict[str, str]:

@@ -1,0 +1,37 @@
+"""The public JSON API: routers only.
+
+The routes under /v1 and /v2 have the shapes of the ElevenLabs API, so that its official clients work with only the
+base URL changed; /v1/moderation and /v1/trace are our own, for moderators. `/docs` is the reference, drawn on the
+server from the OpenAPI document. `app.main` includes `routers` and gives `TAGS` to the document.
+"""
+
+from fastapi import APIRouter
+
+from app.api import (
+    consent,
+    history,
+    models_list,
+    moderation,
+    reference,
+    text_to_speech,
+    trace,
+    user,
+    voice_settings,
+    voices,
+)
+from app.api.documented import TAGS
+
+routers: tuple[APIRouter, ...] = (
+    voices.router,
+    voice_settings.router,
+    consent.router,
+    text_to_speech.router,
+    history.router,
+    user.router,
+    models_list.router,
+    moderation.router,
+    trace.router,
+    reference.router,
+)
+
+__all__ = ["TAGS", "routers"]

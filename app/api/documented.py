@@ -1,0 +1,131 @@
+"""What the OpenAPI document says of every route alike: ids, error bodies, audio answers, tags."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path
+from pydantic import BaseModel, Field
+
+from app.core.services import Services, services_of
+from app.speech.formats import FORMATS
+
+PUBLIC_ID = r"^[A-Za-z0-9_-]{1,64}$"
+Responses = dict[int | str, dict[str, Any]]
+
+Parts = Annotated[Services, Depends(services_of)]
+VoiceId = Annotated[str, Path(description="Id of a voice.", pattern=PUBLIC_ID, examples=["pX3bS0mJ2vLq8RtYw1Zk"])]
+HistoryItemId = Annotated[str, Path(description="Id of a clip, its history item.", pattern=PUBLIC_ID)]
+ConsentId = Annotated[str, Path(description="Id of a consent.", pattern=PUBLIC_ID)]
+TraceId = Annotated[str, Path(description="Id of a trace.", pattern=PUBLIC_ID)]
+
+TAGS = [
+    {
+        "name": "Voices",
+        "description": "Make a voice from about a minute of speech, and look after it. "
+        "Wire-compatible with the ElevenLabs API: its official clients work with only the base URL changed.",
+    },
+    {
+        "name": "Consent",
+        "description": "A voice speaks only while its speaker's consent is in force. Fetch a sentence, have the "
+        "speaker read it aloud, send the recording; the voice shows how it was judged.",
+    },
+    {
+        "name": "Text to speech",
+        "description": "Speak any text. Every answer carries an inaudible mark that leads back to the account.",
+    },
+    {"name": "History", "description": "The clips that were made, and their audio."},
+    {"name": "Account", "description": "The account behind the key, its plan and what is left of it; the models."},
+    {"name": "Moderation", "description": "For moderators: consents that the machine could not settle."},
+    {"name": "Trace", "description": "For moderators: where a piece of audio comes from."},
+    {"name": "Health", "description": "For operators and load balancers."},
+]
+
+
+class Said(BaseModel):
+    """Why not, in plain words."""
+
+    status: str = Field(description="A stable code for programs.", examples=["voice_not_verified"])
+    message: str = Field(
+        description="A sentence for people.", examples=["This voice has no consent in force, so it can't speak."]
+    )
+    rule: str | None = Field(None, description="The policy rule that refused, if one did.")
+    fix: str | None = Field(None, description="What would make it pass.")
+
+
+class BadField(BaseModel):
+    """One field that can't be read."""
+
+    loc: list[str | int] = Field(description="Where: body, query or path, then the field.", examples=[["body", "text"]])
+    msg: str = Field(description="What is wrong with it.", examples=["Field required"])
+    type: str = Field(description="Kind of defect, for programs.", examples=["missing"])
+
+
+class ErrorBody(BaseModel):
+    """An error in the shape of the ElevenLabs API."""
+
+    detail: Said = Field(description="What went wrong.")
+
+
+class InvalidBody(BaseModel):
+    """What was sent can't be used: as a whole, or field by field."""
+
+    detail: Said | list[BadField] = Field(description="A sentence, or the fields that can't be read.")
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 has it."""
+
+    type: str = Field(description="Always about:blank.", examples=["about:blank"])
+    title: str = Field(description="The phrase of the status.", examples=["Not Found"])
+    status: int = Field(description="The HTTP status.", examples=[404])
+    detail: str = Field(description="A sentence for people.", examples=["There is no such trace."])
+    code: str = Field(description="A stable code for programs.", examples=["trace_not_found"])
+    rule: str | None = Field(None, description="The policy rule that refused, if one did.")
+    fix: str | None = Field(None, description="What would make it pass.")
+    errors: list[dict[str, Any]] | None = Field(None, description="Fields that can't be read.")
+
+
+_WORDS = {
+    400: "The request asks for something that is never done.",
+    401: "No valid API key, or the month's characters are used up (`quota_exceeded`).",
+    403: "A rule refuses; the answer names it and says what would make it pass.",
+    404: "There is no such thing, or it belongs to somebody else.",
+    413: "The request is larger than the server takes.",
+    416: "The range lies outside of the file.",
+    422: "What was sent can't be used.",
+    503: "Something does not work on our side. It is not the request's fault.",
+    504: "It takes longer than a request may wait; the work goes on.",
+}
+
+
+def compatible_errors(*statuses: int) -> Responses:
+    """The error answers of an ElevenLabs-shaped route: 401, 403, 422 and the given ones."""
+    return {
+        status: {"description": _WORDS[status], "model": InvalidBody if status == 422 else ErrorBody}
+        for status in sorted({401, 403, 422, *statuses})
+    }
+
+
+def own_errors(*statuses: int) -> Responses:
+    """The error answers of a route of our own: 401, 403, 422 and the given ones, as problem+json."""
+    schema = Problem.model_json_schema()
+    return {
+        status: {"description": _WORDS[status], "content": {"application/problem+json": {"schema": schema}}}
+        for status in sorted({401, 403, 422, *statuses})
+    }
+
+
+def audio_answer(description: str, headers: dict[str, str] | None = None, mimes: set[str] | None = None) -> Responses:
+    """A 200 that is audio, with the headers that come with it."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    said = {name: {"description": words, "schema": {"type": "string"}} for name, words in (headers or {}).items()}
+    mimes = mimes or {form.mime for form in FORMATS.values()}
+    return {200: {"description": description, "content": dict.fromkeys(sorted(mimes), binary), "headers": said}}
+
+
+def ranged_answer(description: str, mimes: set[str] | None = None) -> Responses:
+    """An audio answer that also serves a range of itself."""
+    whole = audio_answer(description, mimes=mimes)
+    part = {**whole[200], "description": "The range that was asked for."}
+    return {**whole, 206: part, 304: {"description": "The client has it already."}}

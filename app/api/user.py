@@ -1,0 +1,51 @@
+"""Routes of the account behind the key, shaped like those of the ElevenLabs API."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from sqlalchemy.orm import Session
+
+from app.accounts.identity import KeyHolder, looking
+from app.accounts.models import Account
+from app.api.documented import Parts, compatible_errors
+from app.api.schemas_speech import Subscription, User
+from app.api.views_voices import unix
+from app.billing.service import next_month_start, plan_of, used_this_month
+from app.core.db import now
+from app.voices.service import clone_verdict, voices_of
+
+router = APIRouter(tags=["Account"])
+
+
+@router.get("/v1/user", summary="Get the account", responses=compatible_errors())
+def get_user(caller: KeyHolder, services: Parts) -> User:
+    """The account behind the key."""
+    with looking(services, caller) as (session, account):
+        return User(
+            user_id=account.public_id,
+            workspace_id=account.public_id,
+            first_name=account.name,
+            subscription=_subscription(session, account),
+            created_at=unix(account.created_at),
+        )
+
+
+@router.get("/v1/user/subscription", summary="Get the plan", responses=compatible_errors())
+def get_subscription(caller: KeyHolder, services: Parts) -> Subscription:
+    """The plan of the account and what is left of it this month."""
+    with looking(services, caller) as (session, account):
+        return _subscription(session, account)
+
+
+def _subscription(session: Session, account: Account) -> Subscription:
+    plan = plan_of(account)
+    return Subscription(
+        tier=plan.id,
+        status="active" if plan.paid else "free",
+        character_count=used_this_month(session, account.id),
+        character_limit=plan.characters_a_month,
+        next_character_count_reset_unix=unix(next_month_start(now())),
+        voice_slots_used=len(voices_of(session, account, stock=False)),
+        voice_limit=plan.voice_slots,
+        can_use_instant_voice_cloning=clone_verdict(session, account, extra=0).allowed,
+    )
