@@ -14,9 +14,10 @@ KEY = bytes(range(32))
 
 @pytest.fixture(scope="session")
 def speech() -> list[NDArray[np.float32]]:
-    """Up to six recordings of human speech, 16 kHz, of at least 5 s and at most 12 s."""
+    """Six pieces of human speech of four recordings and two readers, 16 kHz, 5 to 12 s each."""
     recordings = [decode(path) for path in sorted(SPEECH.rglob("*.flac"))]
-    return [recording[: 12 * RATE] for recording in recordings if len(recording) >= 5 * RATE][:6]
+    pieces = [recording[k * RATE : (k + 12) * RATE] for k in (0, 12) for recording in recordings]
+    return [piece for piece in pieces if len(piece) >= 5 * RATE][:6]
 
 
 @pytest.fixture(scope="session")
