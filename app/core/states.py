@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import Enum, event
+from sqlalchemy import Enum, event, inspect
 from sqlalchemy.orm import InstanceState, Mapper, Session
 
 from app.core import audit
@@ -42,6 +42,17 @@ def state_enum(states: type[StrEnum]) -> Enum:
     )
 
 
+def lock(session: Session, subject: Any) -> None:
+    """Read a row again, as it is now, and keep others from changing it until the commit.
+
+    For verbs that decide by what the row holds: on PostgreSQL it may have changed since it was loaded. Take locks in
+    the order account, job, voice, consent or sample, or two verbs may wait for each other.
+    """
+    session.flush()
+    columns = [column.key for column in inspect(type(subject)).column_attrs]
+    session.refresh(subject, columns, with_for_update={"key_share": True})
+
+
 def move(
     session: Session,
     subject: Any,
@@ -53,8 +64,9 @@ def move(
 ) -> None:
     """Move `subject` to the state `to` and write the audit row in the same transaction.
 
-    Raises IllegalTransition when TRANSITIONS does not allow it.
+    Raises IllegalTransition when TRANSITIONS does not allow it from the state that the row has now.
     """
+    _read_state_again(session, subject)
     before = subject.state
     if to not in subject.TRANSITIONS.get(before, ()):
         raise IllegalTransition(f"{subject.__tablename__} {subject.id}: {before} -> {to} is not allowed")
@@ -73,6 +85,14 @@ def move(
         reason=reason,
         facts=facts,
     )
+
+
+def _read_state_again(session: Session, subject: Any) -> None:
+    """Somebody else may have moved the row since it was loaded; from here on nobody can until the commit."""
+    known = inspect(subject)
+    if known.persistent and not known.attrs.state.history.has_changes():
+        with session.no_autoflush:
+            session.refresh(subject, ["state"], with_for_update={"key_share": True})
 
 
 @event.listens_for(Mapper, "after_configured")

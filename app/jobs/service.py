@@ -7,7 +7,7 @@ A claim gives a worker a lease and a fence number. Everything that the worker la
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from app.accounts.service import capabilities_of
 from app.core import outbox
 from app.core.audit import Actor
 from app.core.db import now
-from app.core.states import move
+from app.core.states import lock, move
 from app.jobs.models import OPEN, Job, JobKind, JobState
 
 RING = "ring"
@@ -90,9 +90,10 @@ def create(
 
 
 def claim(session: Session, *, queue: str, worker: str, lease: timedelta, limit: int = 1) -> list[Claim]:
-    """Take up to `limit` waiting jobs of one kind, best priority first, oldest first.
+    """Take up to `limit` waiting jobs of one kind, best priority first, oldest first. Empty when none waits.
 
-    Jobs of accounts that may no longer do anything are refused here instead of taken.
+    Jobs of accounts that may no longer do anything are refused here instead of taken. A job that was tried before is
+    taken alone: if it is what killed its worker, it takes no others with it this time.
     """
     query = (
         select(Job)
@@ -101,26 +102,36 @@ def claim(session: Session, *, queue: str, worker: str, lease: timedelta, limit:
         .limit(max(limit, 1) * 4)
         .with_for_update(skip_locked=True)
     )
-    taken: list[Claim] = []
-    for job in session.scalars(query):
-        if len(taken) == limit or (taken and job.kind is not taken[0].kind):
+    while waiting := list(session.scalars(query)):
+        batch = _runnable(session, waiting, limit)
+        if batch:
+            return [_take(session, job, worker, lease) for job in batch]
+    return []
+
+
+def _runnable(session: Session, waiting: list[Job], limit: int) -> list[Job]:
+    """The first of the waiting jobs that may run together; those that may not run at all are refused."""
+    batch: list[Job] = []
+    for job in waiting:
+        if len(batch) == limit or (batch and (job.kind is not batch[0].kind or job.attempt > 0)):
             break
         if not _may_still_run(session, job):
-            _close(
-                session,
-                job,
-                JobState.REFUSED,
-                Actor.system("claim"),
-                "account.standing",
-                "The account may not do this any more.",
-            )
+            message = "The account may not do this any more."
+            _close(session, job, JobState.REFUSED, Actor.system("claim"), "account.standing", message)
             continue
-        job.lease_until = now() + lease
-        job.worker, job.attempt, job.fence = worker, job.attempt + 1, job.fence + 1
-        job.started_at = job.started_at or now()
-        move(session, job, JobState.RUNNING, Actor.system(worker), facts={"attempt": job.attempt})
-        taken.append(Claim(job.id, job.kind, job.fence, job.account_id, job.subject_id, job.request))
-    return taken
+        batch.append(job)
+        if job.attempt > 0:
+            break
+    session.flush()
+    return batch
+
+
+def _take(session: Session, job: Job, worker: str, lease: timedelta) -> Claim:
+    job.lease_until = now() + lease
+    job.worker, job.attempt, job.fence = worker, job.attempt + 1, job.fence + 1
+    job.started_at = job.started_at or now()
+    move(session, job, JobState.RUNNING, Actor.system(worker), facts={"attempt": job.attempt})
+    return Claim(job.id, job.kind, job.fence, job.account_id, job.subject_id, job.request)
 
 
 _NEEDS = {JobKind.SPEAK: Capability.SPEAK, JobKind.CLONE: Capability.CLONE}
@@ -207,6 +218,7 @@ def refuse(session: Session, held: Claim, rule: str, message: str) -> Job:
 
 def cancel(session: Session, job: Job, actor: Actor, reason: str | None = None) -> None:
     """Stop a job: at once while it waits; soon, at its next report, while it runs. Finished ones stay."""
+    lock(session, job)
     if job.state is JobState.QUEUED:
         _close(session, job, JobState.CANCELLED, actor, "cancelled", reason or "Cancelled.")
     elif job.state is JobState.RUNNING and job.cancel_requested_at is None:
@@ -223,6 +235,12 @@ def open_jobs(
     if account_id is not None:
         query = query.where(Job.account_id == account_id)
     return list(session.scalars(query))
+
+
+def hold_open_jobs(session: Session, subject_ids: Sequence[uuid.UUID]) -> list[Job]:
+    """Waiting and running jobs of some subjects, locked, so that none of them ends or begins before the commit."""
+    query = select(Job).where(Job.state.in_(OPEN), Job.subject_id.in_(subject_ids)).order_by(Job.id)
+    return list(session.scalars(query.with_for_update(key_share=True).execution_options(populate_existing=True)))
 
 
 def latest(session: Session, subject_id: uuid.UUID, kind: JobKind | None = None) -> Job | None:
