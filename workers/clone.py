@@ -40,9 +40,9 @@ handle = each(work)
 def _load(held: Held, tools: Tools) -> tuple[Voice, Sample]:
     with tools.databases.reading() as session:
         voice = session.get_one(Voice, held.claim.subject_id)
-        sample = consents.accepted_sample(session, voice)
+        sample = consents.consented_sample(session, voice)
     if sample is None or sample.audio_key is None:
-        raise JobFailure("clone.no_sample", "There is no accepted sample to clone from.")
+        raise JobFailure("clone.no_sample", "There is no sample with consent to clone from.")
     return voice, sample
 
 

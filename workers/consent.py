@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from app.jobs import service as jobs
-from app.voices import consents, results
-from app.voices.models import Consent, Sample, Voice
+from app.voices import results
+from app.voices.models import Consent, Sample
 from app.voices.results import ConsentFindings
 from app.voices.rules import Reading
 from workers.audio.decode import AudioRejected, Decoded, Limits, decode
@@ -50,7 +50,7 @@ handle = each(work)
 def _load(held: Held, tools: Tools) -> tuple[Consent, Sample]:
     with tools.databases.reading() as session:
         consent = session.get_one(Consent, held.claim.subject_id)
-        sample = consents.accepted_sample(session, session.get_one(Voice, consent.voice_id))
+        sample = session.get(Sample, consent.sample_id) if consent.sample_id is not None else None
     if sample is None:
         raise JobFailure("consent.no_sample", "There is no accepted sample to compare the recording with.")
     return consent, sample

@@ -55,6 +55,7 @@ def ask_for_speech(
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise Invalid("speed", f"Speed goes from {MIN_SPEED} to {MAX_SPEED}.")
     lock_account(session, account)
+    session.refresh(voice)  # it can't be taken away from here on: that takes the same lock
     enforce(speak_verdict(session, account, voice, len(text)))
     seed = secrets.randbelow(2**32) if seed is None else seed
     job = jobs.create(
@@ -101,6 +102,7 @@ def speak_verdict(session: Session, account: Account, voice: Voice, characters: 
         .join(Job, Clip.job_id == Job.id)
         .where(Clip.account_id == account.id, Job.state.in_(OPEN))
     ).one()
+    # Open clips were counted first: one that ends between the two queries is counted twice, never not at all.
     left = plan.characters_a_month - used_this_month(session, account.id) - open_characters
     return may_speak(
         SpeakFacts(

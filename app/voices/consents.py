@@ -14,7 +14,7 @@ from app.core import audit
 from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Forbidden, Invalid, NotFound, Refused
-from app.core.states import move
+from app.core.states import lock, move
 from app.core.text import one_line, printable
 from app.core.uploads import Upload
 from app.jobs import service as jobs
@@ -22,12 +22,10 @@ from app.jobs.models import JobKind
 from app.settings import Settings
 from app.voices.models import Consent, ConsentState, Sample, SampleState, Voice, VoiceState
 from app.voices.rules import LANGUAGES, new_challenge, statement_of
-from app.voices.service import clone_verdict, release_consent
+from app.voices.service import clone_verdict, hold_still, release_consent
 
-ASKABLE = (VoiceState.DRAFT, VoiceState.DISABLED)
-"""States of a voice in which consent can be asked for."""
-CLONABLE = (VoiceState.DRAFT, VoiceState.DISABLED, VoiceState.FAILED)
-"""States of a voice that a consent which comes into force has cloned."""
+ASKABLE = (VoiceState.DRAFT, VoiceState.FAILED, VoiceState.DISABLED)
+"""States of a voice in which consent can be asked for, and leads to cloning."""
 
 
 def ask(
@@ -43,6 +41,7 @@ def ask(
     if language not in LANGUAGES:
         known = ", ".join(LANGUAGES)
         raise Invalid("consent.language", f"Consent can be given in these languages so far: {known}.")
+    lock(session, voice)
     if voice.state not in ASKABLE:
         raise Invalid("consent.not_needed", "This voice does not wait for consent.")
     _limit_attempts(session, voice, settings)
@@ -87,6 +86,7 @@ def submit(session: Session, voice: Voice, recording: Upload, actor: Actor) -> C
 
     Raises Invalid when there is none or it has expired.
     """
+    lock(session, voice)
     pending = pending_of(session, voice)
     if not pending:
         raise Invalid("consent.none_pending", "There is no sentence to read yet. Ask for one first.")
@@ -104,7 +104,7 @@ def submit(session: Session, voice: Voice, recording: Upload, actor: Actor) -> C
     move(session, consent, ConsentState.CHECKING, actor)
     sample = accepted_sample(session, voice)
     if sample is not None:
-        have_checked(session, voice, consent)
+        have_checked(session, voice, consent, sample)
     return consent
 
 
@@ -114,32 +114,40 @@ def accepted_sample(session: Session, voice: Voice) -> Sample | None:
     return session.scalars(query.order_by(Sample.id.desc())).first()
 
 
-def have_checked(session: Session, voice: Voice, consent: Consent) -> None:
-    """Queue the comparison of a recording with its sentence and with the sample."""
+def have_checked(session: Session, voice: Voice, consent: Consent, sample: Sample) -> None:
+    """Queue the comparison of a recording with its sentence and with the sample. It will be a consent for that one."""
+    consent.sample_id = sample.id
     jobs.create(session, JobKind.CONSENT, queue="cpu", subject_id=consent.id, account_id=voice.account_id, priority=2)
+
+
+def consented_sample(session: Session, voice: Voice) -> Sample | None:
+    """The sample that the voice's consent was compared with: the only one that it may be cloned from."""
+    query = select(Sample).join(Consent, Consent.sample_id == Sample.id).where(Consent.id == voice.consent_id)
+    return session.scalar(query)
 
 
 def waiting_for_sample(session: Session, voice: Voice) -> list[Consent]:
     """Consents whose recording came before the sample was judged."""
-    query = select(Consent).where(Consent.voice_id == voice.id, Consent.state == ConsentState.CHECKING)
+    query = select(Consent).where(
+        Consent.voice_id == voice.id, Consent.state == ConsentState.CHECKING, Consent.sample_id.is_(None)
+    )
     return list(session.scalars(query))
 
 
 def put_in_force(
     session: Session, consent: Consent, actor: Actor, *, speech_queue: str, reason: str | None = None
 ) -> None:
-    """Verify a consent and have the voice cloned, if the account still may."""
+    """Verify a consent and have the voice cloned, if it still waits for that and the account still may."""
     move(session, consent, ConsentState.VERIFIED, actor, reason=reason)
     consent.in_force = True
     session.flush()
     voice = session.get_one(Voice, consent.voice_id)
-    start_clone(session, voice, consent, actor, speech_queue=speech_queue)
+    if voice.state in ASKABLE:
+        start_clone(session, voice, consent, actor, speech_queue=speech_queue)
 
 
 def start_clone(session: Session, voice: Voice, consent: Consent, actor: Actor, *, speech_queue: str) -> None:
     """Tie the consent to the voice and queue the cloning; a refusal of the gate is shown on the voice instead."""
-    if voice.state not in CLONABLE:
-        return  # deleted meanwhile, or it speaks already on an earlier consent
     account = session.get_one(Account, voice.account_id)
     verdict = clone_verdict(session, account, extra=0)
     if not verdict.allowed:
@@ -169,6 +177,8 @@ def decide(
     voice = session.get_one(Voice, consent.voice_id)
     if voice.account_id == moderator.id:
         raise Forbidden("consent.own_case", "Somebody else must decide about a voice of your own account.")
+    lock(session, voice)
+    lock(session, consent)
     if consent.state is not ConsentState.IN_REVIEW:
         raise Invalid(
             "consent.not_in_review",
@@ -187,9 +197,11 @@ def decide(
 
 def revoke(session: Session, consent: Consent, actor: Actor, reason: str | None = None) -> None:
     """Take a consent back: the voice stops at once, and everything that it was about to say is cancelled."""
+    voice = session.get_one(Voice, consent.voice_id)
+    hold_still(session, voice)
+    lock(session, consent)
     if consent.state is not ConsentState.VERIFIED:
         raise Invalid("consent.not_in_force", "There is no consent in force to revoke.")
-    voice = session.get_one(Voice, consent.voice_id)
     if voice.consent_id == consent.id and voice.consent_in_force:
         release_consent(session, voice, VoiceState.DISABLED, actor, reason or "consent revoked")
         voice.problem = "The speaker's consent was revoked."

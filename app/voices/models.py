@@ -172,6 +172,7 @@ class Consent(HasState, Base):
     __table_args__ = (
         UniqueConstraint("id", "in_force"),
         CheckConstraint("(in_force IS TRUE) = (state = 'verified')", name="in_force_when_verified"),
+        CheckConstraint("in_force IS NOT TRUE OR sample_id IS NOT NULL", name="in_force_for_a_sample"),
         Index(None, "voice_id"),
         Index(None, "state"),
     )
@@ -189,6 +190,8 @@ class Consent(HasState, Base):
     id: Mapped[uuid.UUID] = primary_key()
     public_id: Mapped[str] = mapped_column(String(24), unique=True, default=public_token)
     voice_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("voice.id"))
+    sample_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("sample.id"))
+    """The sample that the recording is compared with; the voice is cloned from that one and no other."""
     state: Mapped[ConsentState] = mapped_column(state_enum(ConsentState), default=ConsentState.PENDING)
     in_force: Mapped[bool] = mapped_column(default=False)
     speaker_name: Mapped[str] = mapped_column(String(120))

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.core.audit import Actor
 from app.core.db import now
-from app.core.states import move
+from app.core.states import lock, move
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind, JobState
 from app.voices import consents
@@ -45,21 +45,21 @@ def sample_checking(session: Session, sample: Sample) -> None:
 
 def sample_judged(session: Session, sample: Sample, findings: SampleFindings) -> None:
     """Accept or reject a sample; a consent that was recorded meanwhile is checked now, or falls with the sample."""
+    voice = session.get_one(Voice, sample.voice_id)
+    lock(session, voice)
     sample.checks, sample.reasons = list(findings.checks), list(findings.reasons)
     sample.measures, sample.peaks = findings.measures, list(findings.peaks)
     sample.speech_seconds, sample.audio_key = findings.speech_seconds, findings.audio_key
     if findings.reasons:
-        _reject(session, sample)
+        _reject(session, voice, sample)
         return
     move(session, sample, SampleState.ACCEPTED, INTAKE, facts=findings.measures)
-    voice = session.get_one(Voice, sample.voice_id)
     for consent in consents.waiting_for_sample(session, voice):
-        consents.have_checked(session, voice, consent)
+        consents.have_checked(session, voice, consent, sample)
 
 
-def _reject(session: Session, sample: Sample) -> None:
+def _reject(session: Session, voice: Voice, sample: Sample) -> None:
     move(session, sample, SampleState.REJECTED, INTAKE, facts={"codes": [r["code"] for r in sample.reasons]})
-    voice = session.get_one(Voice, sample.voice_id)
     for consent in consents.waiting_for_sample(session, voice):
         consent.reasons = [
             {"code": "consent.sample_rejected", "message": "The sample that it belongs to was rejected."}
@@ -80,6 +80,7 @@ class ConsentFindings:
 
 def consent_heard(session: Session, consent: Consent, findings: ConsentFindings, *, speech_queue: str) -> None:
     """Settle a consent from what was heard, and clone the voice when it is in force."""
+    lock(session, session.get_one(Voice, consent.voice_id))
     consent.peaks, consent.audio_key = list(findings.peaks), findings.audio_key
     if findings.reading is None:
         consent.reasons = [
@@ -113,12 +114,14 @@ def voice_made(session: Session, voice: Voice, *, engine: str, artefact_key: str
 @jobs.on_unfinished(JobKind.INTAKE)
 def _intake_unfinished(session: Session, job: Job) -> None:
     sample = session.get_one(Sample, job.subject_id)
+    voice = session.get_one(Voice, sample.voice_id)
+    lock(session, voice)
     if sample.state not in (SampleState.RECEIVED, SampleState.CHECKING):
         return
     sample.reasons = [
         {"code": job.error_code or "intake.stopped", "message": job.error_message or "The check was stopped."}
     ]
-    _reject(session, sample)
+    _reject(session, voice, sample)
 
 
 @jobs.on_unfinished(JobKind.CONSENT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -19,13 +18,13 @@ from app.core import audit
 from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Invalid, NotFound, Refused
-from app.core.states import move
+from app.core.states import lock, move
 from app.core.text import one_line, printable
 from app.core.uploads import Upload
 from app.jobs import service as jobs
-from app.jobs.models import JobKind
+from app.jobs.models import Job, JobKind
 from app.policy.rules import CloneFacts, Verdict, may_clone
-from app.voices.models import Sample, SampleFile, Voice, VoiceState
+from app.voices.models import Consent, ConsentState, Sample, SampleFile, SampleState, Voice, VoiceState
 
 SAME_UPLOAD_WITHIN = timedelta(hours=1)
 """The same files under the same name within this time are a repeated request, not a second voice."""
@@ -76,10 +75,10 @@ def start_voice(
     if not uploads:
         raise Invalid("voice.no_files", "Add at least one recording of the speaker.")
     digest = hashlib.sha256("".join(upload.digest for upload in uploads).encode()).hexdigest()
+    lock_account(session, account)
     again = _same_upload(session, account, name, digest)
     if again is not None:
         return again
-    lock_account(session, account)
     enforce(clone_verdict(session, account))
     voice = Voice(
         account_id=account.id,
@@ -96,8 +95,8 @@ def start_voice(
 
 
 def lock_account(session: Session, account: Account) -> None:
-    """Make other requests of this account wait, so that a count taken now still holds at the commit."""
-    session.execute(select(Account.id).where(Account.id == account.id).with_for_update())
+    """Read the account again and make its other requests wait: standing and counts read now hold at the commit."""
+    lock(session, account)
 
 
 def _same_upload(session: Session, account: Account, name: str, digest: str) -> Voice | None:
@@ -116,8 +115,13 @@ def _same_upload(session: Session, account: Account, name: str, digest: str) -> 
 
 
 def add_sample(session: Session, voice: Voice, uploads: Sequence[Upload], digest: str | None = None) -> Sample:
-    """Add a sample to a draft voice (a first or a better one) and have it checked."""
-    if voice.state is not VoiceState.DRAFT:
+    """Add a sample to a draft voice, the first or another after one was rejected, and have it checked.
+
+    Raises Invalid while there is one that is being checked or accepted: consent is given for that one.
+    """
+    lock(session, voice)
+    kept = select(Sample.id).where(Sample.voice_id == voice.id, Sample.state != SampleState.REJECTED)
+    if voice.state is not VoiceState.DRAFT or session.scalar(kept.limit(1)) is not None:
         raise Invalid("voice.not_draft", "This voice already has its sample. Make a new voice for another recording.")
     digest = digest or hashlib.sha256("".join(upload.digest for upload in uploads).encode()).hexdigest()
     sample = Sample(voice_id=voice.id, digest=digest)
@@ -136,6 +140,12 @@ def add_sample(session: Session, voice: Voice, uploads: Sequence[Upload], digest
         )
     jobs.create(session, JobKind.INTAKE, queue="cpu", subject_id=sample.id, account_id=voice.account_id, priority=3)
     return sample
+
+
+def in_use(session: Session, uploads: Sequence[Upload]) -> bool:
+    """Whether a sample is made of these uploads. They are not needed when they only repeated an earlier request."""
+    keys = [upload.storage_key for upload in uploads]
+    return session.scalar(select(SampleFile.id).where(SampleFile.storage_key.in_(keys)).limit(1)) is not None
 
 
 def voice_of(session: Session, account: Account, public_id: str, *, details: bool = False) -> Voice:
@@ -189,6 +199,11 @@ def rename(voice: Voice, *, name: str, description: str | None, labels: dict[str
 def delete_voice(session: Session, voice: Voice, actor: Actor, reason: str | None = None) -> None:
     """Take a voice away: its jobs stop, it can't speak again. Clips that it made stay, with their trace."""
     release_consent(session, voice, VoiceState.DELETED, actor, reason)
+    for consent in session.scalars(select(Consent).where(Consent.voice_id == voice.id)):
+        if ConsentState.FAILED in consent.TRANSITIONS.get(consent.state, ()):
+            move(session, consent, ConsentState.FAILED, actor, reason="voice deleted")
+        elif consent.state is ConsentState.IN_REVIEW:
+            move(session, consent, ConsentState.REFUSED, actor, reason="voice deleted")
 
 
 def erasable_keys(voice: Voice) -> list[str]:
@@ -204,14 +219,21 @@ def erasable_keys(voice: Voice) -> list[str]:
 
 def release_consent(session: Session, voice: Voice, to: VoiceState, actor: Actor, reason: str | None) -> None:
     """Move a voice to a state in which it can't speak, let go of its consent, and stop everything under way."""
+    under_way = hold_still(session, voice)
     if voice.state is not to:
         move(session, voice, to, actor, reason=reason)
     voice.consent_in_force = None
     session.flush()
-    for subject in (voice.id, *_sample_ids(session, voice)):
-        for job in jobs.open_jobs(session, subject_id=subject):
-            jobs.cancel(session, job, actor, reason)
+    for job in under_way:
+        jobs.cancel(session, job, actor, reason)
 
 
-def _sample_ids(session: Session, voice: Voice) -> list[uuid.UUID]:
-    return list(session.scalars(select(Sample.id).where(Sample.voice_id == voice.id)))
+def hold_still(session: Session, voice: Voice) -> list[Job]:
+    """Lock a voice, its owner and its open jobs: nothing about it begins or ends before the commit. Gives the jobs."""
+    if voice.account_id is not None:
+        lock_account(session, session.get_one(Account, voice.account_id))
+    samples = session.scalars(select(Sample.id).where(Sample.voice_id == voice.id))
+    readings = session.scalars(select(Consent.id).where(Consent.voice_id == voice.id))
+    under_way = jobs.hold_open_jobs(session, [voice.id, *samples, *readings])
+    lock(session, voice)
+    return under_way

@@ -267,10 +267,41 @@ def upgrade() -> None:
     )
     op.create_index("ix_clip_account_id_id", "clip", ["account_id", "id"], unique=False)
     op.create_table(
+        "sample",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("voice_id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum(
+                "received",
+                "checking",
+                "accepted",
+                "rejected",
+                name="samplestate",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("checks", sa.JSON(), nullable=False),
+        sa.Column("reasons", sa.JSON(), nullable=False),
+        sa.Column("measures", sa.JSON(), nullable=False),
+        sa.Column("speech_seconds", sa.Double(), nullable=True),
+        sa.Column("peaks", sa.JSON(), nullable=False),
+        sa.Column("audio_key", sa.String(length=120), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["voice_id"], ["voice.id"], name="fk_sample_voice_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_sample"),
+    )
+    op.create_index("ix_sample_voice_id", "sample", ["voice_id"], unique=False)
+    op.create_table(
         "consent",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("public_id", sa.String(length=24), nullable=False),
         sa.Column("voice_id", sa.Uuid(), nullable=False),
+        sa.Column("sample_id", sa.Uuid(), nullable=True),
         sa.Column(
             "state",
             sa.Enum(
@@ -308,7 +339,9 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("(in_force IS TRUE) = (state = 'verified')", name="ck_consent_in_force_when_verified"),
+        sa.CheckConstraint("in_force IS NOT TRUE OR sample_id IS NOT NULL", name="ck_consent_in_force_for_a_sample"),
         sa.ForeignKeyConstraint(["decided_by"], ["account.id"], name="fk_consent_decided_by"),
+        sa.ForeignKeyConstraint(["sample_id"], ["sample.id"], name="fk_consent_sample_id"),
         sa.ForeignKeyConstraint(["voice_id"], ["voice.id"], name="fk_consent_voice_id"),
         sa.PrimaryKeyConstraint("id", name="pk_consent"),
         sa.UniqueConstraint("id", "in_force", name="uq_consent_id_in_force"),
@@ -316,36 +349,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_consent_state", "consent", ["state"], unique=False)
     op.create_index("ix_consent_voice_id", "consent", ["voice_id"], unique=False)
-    op.create_table(
-        "sample",
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("voice_id", sa.Uuid(), nullable=False),
-        sa.Column(
-            "state",
-            sa.Enum(
-                "received",
-                "checking",
-                "accepted",
-                "rejected",
-                name="samplestate",
-                native_enum=False,
-                create_constraint=True,
-                length=24,
-            ),
-            nullable=False,
-        ),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("checks", sa.JSON(), nullable=False),
-        sa.Column("reasons", sa.JSON(), nullable=False),
-        sa.Column("measures", sa.JSON(), nullable=False),
-        sa.Column("speech_seconds", sa.Double(), nullable=True),
-        sa.Column("peaks", sa.JSON(), nullable=False),
-        sa.Column("audio_key", sa.String(length=120), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["voice_id"], ["voice.id"], name="fk_sample_voice_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_sample"),
-    )
-    op.create_index("ix_sample_voice_id", "sample", ["voice_id"], unique=False)
     op.create_table(
         "usage_entry",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -472,7 +475,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "generation_id IS NULL OR verdict IN ('confirmed', 'strong')",
+            "generation_id IS NULL OR (verdict IS NOT NULL AND verdict IN ('confirmed', 'strong'))",
             name="ck_trace_query_names_only_when_sure",
         ),
         sa.ForeignKeyConstraint(["generation_id"], ["generation.id"], name="fk_trace_query_generation_id"),
@@ -504,11 +507,11 @@ def downgrade() -> None:
     op.drop_table("generation")
     op.drop_index("ix_usage_entry_account_id_at", table_name="usage_entry")
     op.drop_table("usage_entry")
-    op.drop_index("ix_sample_voice_id", table_name="sample")
-    op.drop_table("sample")
     op.drop_index("ix_consent_voice_id", table_name="consent")
     op.drop_index("ix_consent_state", table_name="consent")
     op.drop_table("consent")
+    op.drop_index("ix_sample_voice_id", table_name="sample")
+    op.drop_table("sample")
     op.drop_index("ix_clip_account_id_id", table_name="clip")
     op.drop_table("clip")
     op.drop_index("ix_voice_account_id_state", table_name="voice")
