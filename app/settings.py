@@ -84,7 +84,7 @@ class Voices(Frozen):
     max_speech: timedelta = timedelta(minutes=3)
     max_files: int = 25
     consent_lifetime: timedelta = Field(timedelta(minutes=15), description="How long a sentence to read is good for.")
-    consent_attempts: int = Field(5, ge=1, description="Recordings per sentence before a new one is needed.")
+    consent_attempts: int = Field(5, ge=1, description="Sentences that one voice may ask for within a day.")
     service_name: str = Field("Vouch", description="The name that the speaker consents to.")
 
 
@@ -154,9 +154,9 @@ class Settings(BaseSettings):
         if self.environment != "production":
             return self
         wrong = []
-        if self.database_url.startswith("sqlite"):
+        if not self.database_url.startswith("postgresql"):
             wrong.append("VOUCH_DATABASE__URL must name a PostgreSQL database")
-        if not self.broker.url:
+        if not self.broker.url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
             wrong.append("VOUCH_BROKER__URL must name a Redis or RabbitMQ server")
         if not self.web.secure_cookies:
             wrong.append("VOUCH_WEB__SECURE_COOKIES must be true, behind TLS")

@@ -22,7 +22,7 @@ class Tools:
         self.settings = settings
         self.databases = Databases(settings)
         self.storage: Storage = open_storage(settings)
-        self.worker = f"{socket.gethostname()}:{os.getpid()}"
+        self.worker = f"{socket.gethostname()[:40]}:{os.getpid()}"  # an audit entry keeps 64 characters of it
 
     @cached_property
     def engine(self) -> Engine:

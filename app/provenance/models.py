@@ -67,7 +67,10 @@ class TraceQuery(HasState, Base):
 
     __tablename__ = "trace_query"
     __table_args__ = (
-        CheckConstraint("generation_id IS NULL OR verdict IN ('confirmed', 'strong')", name="names_only_when_sure"),
+        CheckConstraint(
+            "generation_id IS NULL OR (verdict IS NOT NULL AND verdict IN ('confirmed', 'strong'))",
+            name="names_only_when_sure",
+        ),
         Index(None, "created_at"),
     )
     TRANSITIONS = {TraceState.WAITING: {TraceState.ANSWERED, TraceState.FAILED}}  # noqa: RUF012

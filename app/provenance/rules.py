@@ -30,14 +30,14 @@ class MarkFound:
 
 
 def verdict_of_mark(found: MarkFound | None) -> Verdict:
-    """The verdict that the mark alone supports."""
-    if found is None or found.bound > LEAD_RATE:
+    """The verdict that the mark alone supports. A figure that is not a number never passes."""
+    if found is None or not found.bound <= LEAD_RATE:
         return Verdict.NO_EVIDENCE
-    if found.bound > CONFIRM_RATE:
+    if not found.bound <= CONFIRM_RATE:
         return Verdict.LEAD
-    if found.z - found.runner_up_z < MARGIN or found.z_generation < GENERATION_Z:
-        return Verdict.AMBIGUOUS
-    return Verdict.CONFIRMED
+    if found.z - found.runner_up_z >= MARGIN and found.z_generation >= GENERATION_Z:
+        return Verdict.CONFIRMED
+    return Verdict.AMBIGUOUS
 
 
 def combine(found: MarkFound | None, signed: uuid.UUID | None) -> tuple[Verdict, uuid.UUID | None]:

@@ -11,6 +11,14 @@ down_revision = "0001"
 
 APPEND_ONLY = ("audit_entry", "generation", "stamp", "usage_entry")
 
+# On SQLite, INSERT OR REPLACE takes away the row in its way without asking the DELETE trigger.
+IN_THE_WAY = {
+    "audit_entry": "id = NEW.id",
+    "generation": "id = NEW.id OR clip_id = NEW.clip_id OR public_ref = NEW.public_ref OR tag = NEW.tag",
+    "stamp": "id = NEW.id OR generation_id = NEW.generation_id OR storage_key = NEW.storage_key",
+    "usage_entry": "id = NEW.id OR (job_id = NEW.job_id AND kind = NEW.kind)",
+}
+
 MAY_NOT_SPEAK = """
     SELECT 1 FROM voice
     WHERE voice.id = NEW.voice_id AND (
@@ -39,6 +47,11 @@ def _sqlite() -> None:
                 f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
+        op.execute(
+            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE rowid = NEW.rowid OR {IN_THE_WAY[table]}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: it has this row already'); END"  # noqa: S608 - our own names
+        )
     op.execute(
         f"CREATE TRIGGER generation_needs_voice BEFORE INSERT ON generation WHEN EXISTS ({MAY_NOT_SPEAK}) "
         "BEGIN SELECT RAISE(ABORT, 'this voice may not speak: no consent in force'); END"
@@ -73,6 +86,7 @@ def downgrade() -> None:
         for table in APPEND_ONLY:
             op.execute(f"DROP TRIGGER {table}_no_update")
             op.execute(f"DROP TRIGGER {table}_no_delete")
+            op.execute(f"DROP TRIGGER {table}_no_replace")
         op.execute("DROP TRIGGER generation_needs_voice")
         return
     op.execute("DROP TRIGGER generation_needs_voice ON generation")
