@@ -1,12 +1,12 @@
 """How near voice matching comes: one table over real speakers.
 
-    python benches/voice_match.py SPEECH_FOLDER [--others FOLDER]
+    python -m benches.voice_match SPEECH_FOLDER [--others FOLDER]
 
 SPEECH_FOLDER has one folder of recordings per speaker. The voice is matched to every second recording (60 s at most)
 and judged on the others, by the two encoders that the matching uses: the similarities are of unheard recordings and
 sentences, but not of an unheard encoder. "self" is the speaker's two halves to each other, "others" the mean over
-other people, "nearest" the stock voice of all 54 that is most similar to the sample, at its own pitch. "rank" is the
-place of the right speaker among all, 1 is best. RTF is seconds of work per second of audio.
+other people, "nearest" that of the 54 stock voices which the linear model expects nearest to the sample, at its own
+pitch. "rank" is the place of the right speaker among all, 1 is best. RTF is seconds of work per second of audio.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from workers.audio.vad import cut, speech_segments
 from workers.engines.base import Floats, SpeakRequest, VoiceSample
 from workers.engines.join import join
 from workers.engines.kokoro import engine as kokoro
-from workers.engines.kokoro.matching import Delivery
+from workers.engines.kokoro.matching import HALF, Delivery
 from workers.engines.kokoro.table import table
 
 RATE = 16_000
@@ -36,8 +36,7 @@ SENTENCES = (
     "He asked for a small glass of water and two slices of brown bread.",
     "Tomorrow the weather will be much colder than anybody had expected.",
 )
-AUDITION = "Several old friends walked quickly along the river."
-MOST_OTHERS = 20
+MOST_OTHERS = 10
 
 
 class Ears:
@@ -77,6 +76,17 @@ def word_errors(said: str, heard: str) -> float:
     return row[-1] / len(a)
 
 
+def expected_sounds() -> dict[str, dict[str, Floats]]:
+    """What the table's linear model expects each stock voice to sound like, at its own pitch."""
+    known, sounds = table(), {}
+    for name, mean, manner in zip(known.names, known.means, known.manners, strict=True):
+        z = np.linalg.solve(known.timbre_factor, mean[:HALF] - known.timbre_mean)
+        both = known.bias + known.by_z @ z + known.by_pitch * (manner[0] - known.pitch_centre)
+        parts = {"d-vector": both[:256], "resemblyzer": both[256:]}
+        sounds[name] = {encoder: part / np.linalg.norm(part) for encoder, part in parts.items()}
+    return sounds
+
+
 def similar(a: dict[str, Floats], b: dict[str, Floats]) -> tuple[float, float]:
     return float(a["resemblyzer"] @ b["resemblyzer"]), float(a["d-vector"] @ b["d-vector"])
 
@@ -93,10 +103,7 @@ def main() -> None:
     arguments = parser.parse_args()
     ears, engine, transcriber = Ears(), kokoro.KokoroEngine(), Transcriber()
     engine.load()
-    stock = {}
-    for name in table().names:
-        artefact = kokoro.voice_artefact("stock", table().style(name), Delivery())
-        stock[name] = (artefact, ears.hear(say(engine, artefact, (AUDITION,))[0]))
+    stock = expected_sounds()
     samples, people = {}, {}
     for folder in sorted(p for p in arguments.speech.iterdir() if p.is_dir()):
         files = sorted(folder.glob("*.flac"))
@@ -115,8 +122,9 @@ def main() -> None:
         seconds = time.perf_counter() - started
         speech, rtf = say(engine, artefact, SENTENCES)
         voice = ears.hear(speech)
-        nearest = max(stock, key=lambda s: sum(similar(stock[s][1], sample_voice)))
-        plain = ears.hear(say(engine, stock[nearest][0], SENTENCES)[0])
+        nearest = max(stock, key=lambda s: sum(similar(stock[s], sample_voice)))
+        pack = kokoro.voice_artefact("stock", table().style(nearest), Delivery())
+        plain = ears.hear(say(engine, pack, SENTENCES)[0])
         strangers = np.mean([similar(people[p], people[name]) for p in people if p != name], axis=0)
         pairs = (
             similar(sample_voice, people[name]),

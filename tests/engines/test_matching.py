@@ -11,6 +11,7 @@ from workers.audio.prosody import prosody
 from workers.audio.resample import resample
 from workers.engines.base import EngineError, SpeakRequest, VoiceSample
 from workers.engines.join import join
+from workers.engines.kokoro.build_table import compress
 from workers.engines.kokoro.calibration import Manner
 from workers.engines.kokoro.engine import KokoroEngine
 from workers.engines.kokoro.matching import HALF, LARGEST_Z, delivery, match, timbre_point
@@ -93,3 +94,13 @@ def test_the_spoken_pitch_is_near_the_asked_one(f0: float) -> None:
     voice = engine.prepare_voice(sample(f0), lambda _: None)
     pcm, rate = join(engine.speak([SpeakRequest("k", "We really saw many more of them there.", "en-us", voice)]))
     assert prosody(resample(pcm, rate, 16_000)).f0_median == pytest.approx(f0, rel=0.12)
+
+
+def test_packs_survive_compression() -> None:
+    known = table()
+    packs = {
+        name: np.stack([known.style(name).at(n) for n in range(1, 511)]) for name in ("af_heart", "am_puck", "zm_yunxi")
+    }
+    means, slopes, rows = compress(packs)
+    restored = means[:, None] + rows @ slopes
+    assert np.abs(restored - np.stack(list(packs.values()))).max() < 1e-4

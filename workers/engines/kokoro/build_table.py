@@ -29,8 +29,8 @@ from workers.engines.kokoro.table import Style
 from workers.engines.phonemes import phonemise
 
 SEED = 82
-MADE_UP = 90
-"""Clips in timbres that are no pack's; with the 54 packs 144."""
+MADE_UP = 24
+"""Clips in timbres that are no pack's; with the 54 packs 78."""
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
 HALF = 128
 """Width of the timbre half of a style."""
