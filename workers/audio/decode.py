@@ -1,7 +1,7 @@
 """Decoding of audio files that strangers sent.
 
-The bytes are read in a short-lived child process (`decode_child`) that can open no file, start no process, write no more
-than the result, and gets no secret: what a damaged or hostile file can do there ends with that process.
+The bytes are read in a short-lived child process (`decode_child`) that can open no file, start no process, write
+no more than the result, and gets no secret: what a damaged or hostile file can do there ends with that process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BYTES_PER_SAMPLE = 4
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 
 
-class AudioRejected(Exception):  # noqa: N818 - a verdict on a file, not a fault of the program
+class AudioRejected(Exception):
     """The file can't be used. `code` is stable, `message` says what is wrong and how to put it right."""
 
     def __init__(self, code: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The child process of `decode`: reads stdin (a file), writes float32 mono to the given descriptor, a verdict to stdout.
+"""The child process of `decode`: reads a file as stdin, writes float32 mono to a descriptor and a verdict to stdout.
 
 Exit code 0 with a JSON verdict; anything else means that a limit of the operating system ended it.
 Only what decoding needs is imported, so that it starts in a fraction of a second.
@@ -48,7 +48,7 @@ SHORTEST_SECONDS = 0.1
 MOST_BAD_PACKETS = 0.1  # share; above it too much is missing to judge a voice by
 
 
-class Refused(Exception):  # noqa: N818 - see AudioRejected
+class Refused(Exception):
     """Reason not to use the file: a stable code and a sentence."""
 
 
@@ -72,7 +72,7 @@ def _warm_up() -> None:
         wav.setparams((1, 2, 8000, 0, "NONE", ""))
         wav.writeframes(bytes(1600))
     silence.seek(0)
-    with av.open(silence, options=OPTIONS) as container:
+    with av.open(silence, "r", options=OPTIONS) as container:
         for frame in container.decode(audio=0):
             _mono(frame, _packed())
 
@@ -165,7 +165,8 @@ def _mono(frame: AudioFrame, packer: av.AudioResampler) -> NDArray[np.float32]:
     except (av.FFmpegError, ValueError) as error:
         raise _not_audio() from error
     finite: NDArray[np.float32] = np.nan_to_num(data, nan=0.0, posinf=1.0, neginf=-1.0).clip(-4, 4)
-    return finite.reshape(-1, frame.layout.nb_channels).mean(axis=1, dtype=np.float32)
+    mono: NDArray[np.float32] = finite.reshape(-1, frame.layout.nb_channels).mean(axis=1, dtype=np.float32)
+    return mono
 
 
 def _check_shape(rate: int, channels: int, order: dict[str, Any]) -> None:

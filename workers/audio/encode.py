@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import wave
 from dataclasses import dataclass
+from typing import cast
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from workers.audio.resample import resample
@@ -75,16 +77,15 @@ def _coded(samples: NDArray[np.int16], wanted: OutputFormat) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format=wanted.codec) as container:
         codec = "libmp3lame" if wanted.codec == "mp3" else "flac"
-        stream = container.add_stream(codec, rate=wanted.sample_rate, layout="mono")
-        stream.format = "s16p" if wanted.codec == "mp3" else "s16"
+        sample_format = "s16p" if wanted.codec == "mp3" else "s16"
+        stream = cast(AudioStream, container.add_stream(codec, rate=wanted.sample_rate, layout="mono"))
+        stream.format = sample_format
         if wanted.kilobits:
             stream.bit_rate = wanted.kilobits * 1000
         stream.codec_context.open()
         size = stream.codec_context.frame_size
         for start in range(0, len(samples), size):
-            frame = av.AudioFrame.from_ndarray(
-                samples[None, start : start + size], format=stream.format.name, layout="mono"
-            )
+            frame = av.AudioFrame.from_ndarray(samples[None, start : start + size], format=sample_format, layout="mono")
             frame.sample_rate, frame.pts = wanted.sample_rate, start
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -38,7 +38,7 @@ def normalise(pcm: Floats, rate: int, lufs: float = -19.0, ceiling_db: float = -
 def _limited(pcm: Floats, rate: int, ceiling: float) -> Floats:
     """Turn down ahead of each peak and back up after it.
 
-    The least gain within the window, averaged over the same window, is nowhere above the gain that the sample itself needs.
+    The least gain within the window, averaged over the same window, is nowhere above what the sample itself needs.
     """
     size = np.abs(pcm)
     if size.max() <= ceiling:

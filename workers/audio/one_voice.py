@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from workers.audio.speakers import encoders
 
-_BLOCK = 4.0  # seconds of speech judged together; shorter ones scatter more
-_LEAST_BLOCKS = 2  # a single odd block (a laugh, a cough) is no second voice
+_BLOCK = 2.0  # seconds of speech judged together: longer ones mix the turns of a conversation
+_LEAST_BLOCKS = 3  # one or two odd blocks (a laugh, a cough) are no second voice
 _ROUNDS = 20
-_MOST_WINDOWS = 150  # an encoder; three minutes of speech still have three in each block
+_MOST_WINDOWS = 180  # an encoder; three minutes of speech still have two in each block
 _WINDOW_SECONDS = (0.8, 1.6)  # of the d-vector and of Resemblyzer
 
 Floats = NDArray[np.float32]
@@ -19,8 +19,8 @@ Floats = NDArray[np.float32]
 def voice_agreement(speech16k: Floats) -> float:
     """How alike the two most different parts of the speech are, as a mean cosine of both encoders (1: one voice).
 
-    Blocks of 4 s of speech (mono, 16 kHz, pauses left out) are embedded by both speaker encoders and split in two by k-means,
-    wherever they stand in the recording; the two centres are compared. 1 if there are too few blocks to judge.
+    Blocks of 2 s of speech (mono, 16 kHz, pauses left out) are embedded by both speaker encoders and split in two by
+    k-means, wherever they stand in the recording; the two centres are compared. 1 if there are too few blocks to judge.
     """
     blocks = _embedded_blocks(speech16k)
     if len(blocks) < 2 * _LEAST_BLOCKS:

@@ -25,8 +25,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Prosody:
-    """Median pitch in Hz and its spread (standard deviation of the natural logarithm), 0 if no frame is voiced; share of the
-    speech that is voiced; syllables a second of speech."""
+    """Median pitch in Hz and its spread (standard deviation of the natural logarithm), 0 if no frame is voiced; share
+    of the speech that is voiced; syllables a second of speech."""
 
     f0_median: float
     f0_log_sd: float

@@ -8,7 +8,10 @@ import onnxruntime
 
 
 def open_session(model: Path | bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A CPU session for a file or a serialised model, without the memory arena: it would keep the peak of the longest input for good."""
+    """A CPU session for a file or a serialised model.
+
+    Without the memory arena, which would keep the peak of the longest input for good.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -32,7 +32,7 @@ class SpeakerEncoder(Protocol):
     """Places speech in a space of 256 dimensions where closeness means likeness of voice."""
 
     def windows(self, pcm16k: Floats, most: int = 10**9) -> tuple[Floats, Floats]:
-        """Unit vectors of up to `most` stretches, spread evenly: (start seconds (n,), embeddings (n, 256)); at least one."""
+        """Unit vectors of 1 to `most` stretches, spread evenly: (start seconds (n,), embeddings (n, 256))."""
         ...
 
     def embed(self, pcm16k: Floats) -> Floats:
@@ -56,7 +56,7 @@ def _levelled(pcm16k: Floats, dbfs: float) -> Floats:
 
 
 def _stretches(mel: Floats, width: int, step: int, most: int) -> tuple[Floats, Floats]:
-    """Windows of `width` frames, about `step` apart, at most `most` spread evenly: (start seconds, (n, width, bands))."""
+    """Windows of `width` frames, `step` or more apart, at most `most`: (start seconds, (n, width, bands))."""
     if len(mel) < width:
         mel = np.pad(mel, ((0, width - len(mel)), (0, 0)))
     starts = np.arange(0, len(mel) - width + 1, step)
@@ -116,9 +116,13 @@ class Resemblyzer:
         return _unit(self.windows(pcm16k, self._ENOUGH)[1].mean(axis=0))
 
 
-# `python benches/speakers.py` on LibriSpeech: samples of up to 60 s from one recording session. Genuine: utterances with at
-# least 5 s of speech from the other session (3 people, 35 pairs); impostors: utterances of 132 other people.
-# MEASURED
+# `python benches/speakers.py` (LibriSpeech): samples of up to 60 s from one session; genuine: 35 utterances with 5 s of
+# speech or more from the other session of 3 people; impostors: 950 pairs with everybody else.
+# Clean: genuine 0.893 to 0.964, so none refused or sent to review; impostors up to 0.779 (95 % under 0.667), so none
+# accepted and 0.5 % sent to review. White noise at 15 dB on the utterance: genuine 0.664 to 0.823, so 69 % to review
+# and 31 % refused; impostors up to 0.691, all refused.
+# The same through a telephone band: genuine 0.643 to 0.730, all refused, as all impostors are: who records
+# the second time over a telephone must be told to use the microphone of the sample.
 ACCEPT = 0.85
 REFUSE = 0.74
 _LEAST_SPEECH = 1.0  # seconds

@@ -26,7 +26,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Transcript:
-    """Text and words in order, empty for audio without speech; `language` is an ISO 639-1 code, `seconds` the length heard."""
+    """Text and words in order, empty without speech; `language` is an ISO 639-1 code, `seconds` the length heard."""
 
     text: str
     words: tuple[Word, ...]
