@@ -47,10 +47,10 @@ def _sqlite() -> None:
                 f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
+        there = f"SELECT 1 FROM {table} WHERE rowid = NEW.rowid OR {IN_THE_WAY[table]}"  # noqa: S608 - our own names
         op.execute(
-            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
-            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE rowid = NEW.rowid OR {IN_THE_WAY[table]}) "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: it has this row already'); END"  # noqa: S608 - our own names
+            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN EXISTS ({there}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: it has this row already'); END"
         )
     op.execute(
         f"CREATE TRIGGER generation_needs_voice BEFORE INSERT ON generation WHEN EXISTS ({MAY_NOT_SPEAK}) "
