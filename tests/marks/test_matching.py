@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from workers.marks.detect import Reading, hypotheses
 from workers.marks.matching import ACCEPT_BOUND, accept_z, false_match_bound, nearest
-from workers.marks.pattern import signs, tag_for
+from workers.marks.pattern import signs
 
 
 def reading(bits: NDArray[np.float32]) -> Reading:
@@ -57,16 +57,6 @@ def test_nothing_to_compare_is_no_match(tags: NDArray[np.uint8]) -> None:
     assert nearest([reading(np.ones(128, np.float32))], tags[:0]) is None
     with pytest.raises(ValueError, match="uint8"):
         nearest([], np.zeros((3, 128), np.float32))  # type: ignore[arg-type]
-
-
-def test_a_tag_has_a_half_of_its_own_and_a_half_of_its_account() -> None:
-    first, second = tag_for(KEY, "gen-1", "acc-1"), tag_for(KEY, "gen-2", "acc-1")
-    assert (len(first), first[8:]) == (16, second[8:])
-    assert first[:8] != second[:8]
-    assert tag_for(KEY, "gen-1", "acc-2")[:8] == first[:8]
-    assert tag_for(KEY, "gen-1", "acc-2")[8:] != first[8:]
-    assert tag_for(bytes(32), "gen-1", "acc-1") != first
-    assert tag_for(KEY, "x", "x")[:8] != tag_for(KEY, "x", "x")[8:]
 
 
 def test_the_search_lines_cover_what_they_promise() -> None:

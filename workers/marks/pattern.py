@@ -90,13 +90,3 @@ def _norm(folded: Floats) -> Floats:
 
 def _derive(key: bytes, label: bytes) -> bytes:
     return hmac.new(key, label, hashlib.sha256).digest()
-
-
-def tag_for(key: bytes, generation_id: str, account_id: str) -> bytes:
-    """The 16-byte tag of a generation: 8 bytes of its own, then 8 that all clips of the account share.
-
-    The shared half lets evidence of many clips add up. A tag means nothing without the key: each half is a
-    truncated HMAC-SHA256.
-    """
-    parts = (b"generation:" + generation_id.encode(), b"account:" + account_id.encode())
-    return b"".join(_derive(key, part)[: TAG_BYTES // 2] for part in parts)
