@@ -1,5 +1,6 @@
 // <vouch-dropzone>: drop files on the file input, see what is chosen, listen, take one out again.
 // The input stays the only thing that is sent, so a form works the same with and without this file.
+import "./player.js";
 import { clock, peaksOf, wavePath } from "./waveform.js";
 
 const BARS = 120;

@@ -1,7 +1,9 @@
-// Wakes up the parts of a page. Each is a custom element, so parts that htmx brings in later wake up too.
-import "./player.js";
-import "./dropzone.js";
-import "./recorder.js";
-import "./counter.js";
-import "./countdown.js";
+// Fetches the script of each part that is on the page, now and after htmx has brought in something new.
 import "./forms.js";
+
+const PARTS = ["player", "dropzone", "recorder", "counter", "countdown"];
+const wake = () => {
+  for (const part of PARTS) if (document.querySelector(`vouch-${part}`)) import(`./${part}.js`);
+};
+wake();
+document.addEventListener("htmx:after:swap", wake);
