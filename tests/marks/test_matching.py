@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import KEY
 from numpy.typing import NDArray
 
 from workers.marks.detect import Reading, hypotheses
