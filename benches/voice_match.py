@@ -54,7 +54,7 @@ def recordings(paths: list[Path], seconds: float = 1e9) -> Floats:
     parts = []
     for path in paths:
         decoded = decode(path)
-        parts.append(resample(decoded.pcm, decoded.rate, RATE))
+        parts.append(resample(decoded.pcm, decoded.sample_rate, RATE))
     return np.concatenate(parts)[: int(min(seconds * RATE, 1e9))]
 
 

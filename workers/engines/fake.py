@@ -108,7 +108,7 @@ def _speech_like(text: str, pitch: float, colour: Floats, request: SpeakRequest)
     speed = min(max(request.speed, 0.5), 2.0)
     size = max(1200, round(len(text) * SECONDS_PER_CHARACTER / speed * RATE))
     seconds = np.arange(size) / RATE
-    pulses = np.cos(2 * np.pi * pitch * seconds) ** 31 * 3.0
+    pulses = np.cos(2 * np.pi * pitch * seconds) ** 31
     spectrum = np.fft.rfft(rng.standard_normal(size) * 0.5 + pulses)
     hertz = np.fft.rfftfreq(size, 1 / RATE)
     gain = np.where((hertz > _BAND[0]) & (hertz < _BAND[1]), (500.0 / np.maximum(hertz, 500.0)) ** 0.5, 0.0)
