@@ -134,7 +134,8 @@ def change_password(
     """Replace the password; every other browser has to sign in again."""
     try:
         with acting(services, caller) as (session, account):
-            service.change_password(session, account, current_password, new_password, caller.actor, keep=caller.login_id)
+            keep = caller.login_id
+            service.change_password(session, account, current_password, new_password, caller.actor, keep=keep)
     except Invalid as error:
         field = "current_password" if error.code == "password.wrong" else "new_password"
         with looking(services, caller) as (session, account):

@@ -15,7 +15,7 @@ from app.core.services import services_of
 from app.site.templating import STATIC, environment
 
 STATIC_LIFETIME = "public, max-age=31536000, immutable"
-"""Static addresses hold a hash of their content, so a browser may keep them for good."""
+"""For addresses that hold a hash of their content."""
 
 
 def page(request: Request, template: str, viewer: Account | None, status: int = 200, **context: Any) -> HTMLResponse:
@@ -74,12 +74,13 @@ def render_error(request: Request, error: DomainError) -> Response:
 
 
 class _KeptFiles(StaticFiles):
-    """Static files that browsers keep."""
+    """Static files. Browsers keep those asked for by content hash (`?v=`) for good, and ask again for the others."""
 
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+    def file_response(self, full_path: Any, stat_result: Any, scope: Any, status_code: int = 200) -> Response:
         """Say so in the headers."""
-        response = super().file_response(*args, **kwargs)
-        response.headers["Cache-Control"] = STATIC_LIFETIME
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        by_hash = b"v=" in scope["query_string"]
+        response.headers["Cache-Control"] = STATIC_LIFETIME if by_hash else "no-cache"
         return response
 
 

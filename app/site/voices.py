@@ -266,9 +266,19 @@ def submit_consent(
     return see(f"/voices/{voice_id}")
 
 
+Confirmation = Annotated[str, Form(max_length=10)]
+
+
+def _insist(confirm: str) -> None:
+    """What can't be taken back needs its box ticked, also without JavaScript."""
+    if confirm != "yes":
+        raise Invalid("form.not_confirmed", "Tick the box to confirm. Nothing was changed.")
+
+
 @router.post("/voices/{voice_id}/consent/revoke")
-def revoke_consent(voice_id: str, caller: SignedIn, services: Parts) -> Response:
+def revoke_consent(voice_id: str, caller: SignedIn, services: Parts, confirm: Confirmation = "") -> Response:
     """The speaker takes the consent back."""
+    _insist(confirm)
     with acting(services, caller) as (session, account):
         voice = voices.own_voice(session, account, voice_id, details=True)
         in_force = [consent for consent in voice.consents if consent.state is ConsentState.VERIFIED]
@@ -279,8 +289,9 @@ def revoke_consent(voice_id: str, caller: SignedIn, services: Parts) -> Response
 
 
 @router.post("/voices/{voice_id}/delete")
-def delete_voice(voice_id: str, caller: SignedIn, services: Parts) -> Response:
+def delete_voice(voice_id: str, caller: SignedIn, services: Parts, confirm: Confirmation = "") -> Response:
     """The voice goes, with the recordings of its sample."""
+    _insist(confirm)
     with acting(services, caller) as (session, account):
         voice = voices.own_voice(session, account, voice_id, details=True)
         keys = voices.erasable_keys(voice)
