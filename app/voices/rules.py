@@ -34,7 +34,7 @@ def challenge_words() -> tuple[str, ...]:
 
 
 def new_challenge() -> list[str]:
-    """Random words that end a statement: 6 of 187, about 45 bits, so no recording can be prepared."""
+    """Random words that end a statement: 6 of 190, about 45 bits, so no recording can be prepared."""
     words = list(challenge_words())
     secrets.SystemRandom().shuffle(words)
     return words[:CHALLENGE_LENGTH]

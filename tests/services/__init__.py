@@ -1,0 +1,1 @@
+"""The whole flow through real processes, databases and brokers."""
