@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -66,32 +65,31 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "VOUCH_SPEECH__ENGINE": "fake",
         "VOUCH_TEST_CONSENT_STATEMENT": statement,
     }
-    process = subprocess.Popen(
-        [*VOUCH, "up", "--port", "0"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield Service(_wait_for_address(process), environment)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+    log = tmp_path_factory.mktemp("log") / "up.log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            [*VOUCH, "up", "--port", "0"],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            yield Service(_wait_for_address(process, log), environment)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
 
 
-def _wait_for_address(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    seen = []
+def _wait_for_address(process: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if select.select([process.stdout], [], [], 1)[0]:
-            line = process.stdout.readline()
-            seen.append(line)
-            if found := re.search(r"ready: open (http\S+)", line):
-                return found[1]
-    raise AssertionError("vouch up did not become ready:\n" + "".join(seen))
+        if found := re.search(r"ready: open (http\S+)", log.read_text()):
+            return found[1]
+        time.sleep(0.1)
+    raise AssertionError("vouch up did not become ready:\n" + log.read_text())
 
 
 @pytest.fixture(scope="session")
