@@ -6,6 +6,7 @@ a few seconds, a repeated one costs nothing.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import Celery
@@ -17,6 +18,8 @@ from app.settings import Settings, get_settings
 QUEUES = ("cpu", "gpu")
 RING_TASK = "vouch.ring"
 SWEEP_TASK = "vouch.sweep"
+_EACH_DOORBELL = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
+"""Loggers that write a line for each message; what matters, the jobs, is logged by workers.runtime."""
 POLL_FILES_EVERY = 0.2  # seconds; the broker of files has no other way to notice a message
 
 
@@ -46,7 +49,7 @@ def make_broker_directory(settings: Settings) -> None:
 def make_app(settings: Settings) -> Celery:
     """The Celery app for these settings."""
     make_broker_directory(settings)
-    celery = Celery("vouch", broker=settings.broker.url or "filesystem://", include=["workers.tasks"])
+    celery = Celery("vouch", broker=settings.broker.url or "filesystem://localhost//", include=["workers.tasks"])
     celery.conf.update(
         broker_transport_options=broker_options(settings),
         broker_connection_retry_on_startup=True,  # workers may start before the broker
@@ -80,6 +83,8 @@ app = make_app(get_settings())
 @setup_logging.connect
 def _configure_logging(**_: object) -> None:
     configure_logging(get_settings(), process="worker")
+    for name in _EACH_DOORBELL:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @worker_process_init.connect

@@ -30,9 +30,7 @@ def create(
     if plan not in PLANS:
         raise Invalid("account.plan", f"There is no plan {plan!r}. Plans are: {', '.join(PLANS)}.")
     with opened_services() as services, services.databases.writing() as session:
-        made = create_account(
-            session, email=email, name=name, role=role, plan=plan, verified=verified, actor=OPERATOR
-        )
+        made = create_account(session, email=email, name=name, role=role, plan=plan, verified=verified, actor=OPERATOR)
         shown = {
             "account_id": made.account.public_id,
             "email": made.account.email,

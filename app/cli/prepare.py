@@ -79,6 +79,12 @@ def free_port(host: str, port: int) -> int:
         ) from error
 
 
+def have_keys(settings: Settings) -> bool:
+    """Whether there is nothing for `make_keys` to make."""
+    folder = settings.key_directory
+    return (folder / "credentials-key.pem").exists() and any(folder.glob("mark-*.key"))
+
+
 def make_keys(settings: Settings) -> list[str]:
     """Make the keys that are missing; gives the names of new files."""
     return run_module("workers.keys", str(settings.key_directory), settings.voices.service_name).splitlines()

@@ -37,7 +37,8 @@ class Guard:
 
     def bury(self, process: subprocess.Popen[bytes]) -> None:
         """Kill what is left of the group of a process, and forget it."""
-        signal_group(process, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # all of it is gone already
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         self._groups.discard(process.pid)
         self._tell(f"-{process.pid}\n")
@@ -66,12 +67,6 @@ class Guard:
             start_new_session=True,
             pass_fds=self._keep_open,
         )
-
-
-def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal to the group that a process leads; no error when all of it is gone."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from app.cli.processes import Guard, signal_group
+from app.cli.processes import Guard
 
 TICK = 0.1  # seconds between looks at the processes
 FIRST_REST, LONGEST_REST = 0.5, 30.0  # seconds before a restart: doubled with each death in a row
@@ -119,7 +119,7 @@ class Supervisor:
         for part in reversed(self._parts):
             if part.process is None:
                 continue
-            signal_group_leader(part.process)
+            _ask_to_end(part.process)
             deadline, asked = time.monotonic() + part.grace, self._stops
             while part.process.poll() is None and time.monotonic() < deadline and self._stops == asked:
                 self._stream(TICK)
@@ -162,7 +162,7 @@ class Supervisor:
             sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - stays open to the end
 
 
-def signal_group_leader(process: subprocess.Popen[bytes]) -> None:
+def _ask_to_end(process: subprocess.Popen[bytes]) -> None:
     """Ask a part to end. Only its first process is asked: it knows how to end its own children."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)

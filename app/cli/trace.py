@@ -153,5 +153,7 @@ def in_words(answer: dict[str, Any]) -> str:
         ]
     lines += [f"  {part['channel']:10}  {part['sentence']}" for part in answer["evidence"]]
     if "account" in answer and answer["false_match_rate"]:
-        lines.append(f"  how sure    other audio gives such a match at most once in {1 / answer['false_match_rate']:,.0f}")
+        lines.append(
+            f"  how sure    other audio gives such a match at most once in {1 / answer['false_match_rate']:,.0f}"
+        )
     return "\n".join(lines)

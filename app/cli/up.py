@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from app.cli.common import settings_with
-from app.cli.prepare import bring_up_to_date, free_port, lock_data_directory, make_data_directory, make_keys
+from app.cli.prepare import bring_up_to_date, free_port, have_keys, lock_data_directory, make_data_directory, make_keys
 from app.cli.processes import Guard
 from app.cli.supervisor import Part, Supervisor
 from app.settings import Settings
@@ -31,7 +31,7 @@ def up(
     make_data_directory(settings.data_dir)
     lock = lock_data_directory(settings.data_dir)
     settings = settings_with(port=free_port(settings.web.host, settings.web.port))
-    if settings.environment == "development":
+    if settings.environment == "development" and not have_keys(settings):
         for line in make_keys(settings):
             _say(line)
     _say(bring_up_to_date(settings))
@@ -47,7 +47,7 @@ def up(
 def parts_of(settings: Settings) -> list[Part]:
     """The programs of the service. Stopped last to first: no new requests, no new work, then the work itself."""
     python = [sys.executable, "-m"]
-    celery = [*python, "celery", "-A", "workers.celery_app"]
+    celery = [*python, "celery", "--quiet", "-A", "workers.celery_app"]
     level = f"--loglevel={settings.log_level}"
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # one worker has nobody to talk to
     web = ("--factory", "app.main:create_app", "--host", settings.web.host, "--port", str(settings.web.port))

@@ -26,8 +26,9 @@ _SECRET = re.compile(r"(^|_)(password|passwd|secret|api_?key|authorization|token
 _MASK = "***"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-# These write whole addresses, which may hold a token. RequestContext writes the line of each request, by route.
-_QUIET = ("uvicorn.access", "httpx", "httpx2")
+# The first three write whole addresses, which may hold a token; RequestContext writes the line of each request, by
+# route. Alembic writes two lines whenever somebody asks whether the schema is current.
+_QUIET = ("uvicorn.access", "httpx", "httpx2", "alembic.runtime.migration")
 _log = structlog.get_logger("vouch.http")
 
 HTTP_REQUESTS = Counter("vouch_http_requests_total", "HTTP requests answered.", ["route", "method", "status"])
