@@ -1,6 +1,6 @@
 """Builds voices.npz, the table of stock voices and of voice matching. Maintainers run it; users get the file.
 
-    python -m workers.engines.kokoro.build_table render PACKS.npz CLIPS.npz   # 15 minutes on one core
+    python -m workers.engines.kokoro.build_table render PACKS.npz CLIPS.npz
     python -m workers.engines.kokoro.build_table fit PACKS.npz CLIPS.npz voices.npz
 
 PACKS.npz holds hexgrad's 54 voice packs (Apache-2.0), each (510, 256): row n-1 is the style for n phonemes,
