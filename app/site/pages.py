@@ -21,7 +21,7 @@ STATIC_LIFETIME = "public, max-age=31536000, immutable"
 def page(request: Request, template: str, viewer: Account | None, status: int = 200, **context: Any) -> HTMLResponse:
     """An HTML answer from a template, for `viewer` (None when nobody is signed in)."""
     shown = {"email": viewer.email, "role": viewer.role.value} if viewer is not None else None
-    html = _environment(request).get_template(template).render(viewer=shown, **context)
+    html = _environment(request).get_template(template).render(viewer=shown, status=status, **context)
     return HTMLResponse(html, status)
 
 

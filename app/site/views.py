@@ -219,15 +219,29 @@ def _sample_card(voice: Voice, sample: Sample) -> Card:
 
 
 def _check_row(check: Card) -> Card:
-    value, unit = check["value"], check["unit"]
-    measured = f"{value:g} {unit}".strip() if isinstance(value, int | float) else str(value)
     return {
         "name": check["label"],
         "passed": check["passed"],
-        "measured": measured,
+        "measured": _measured(float(check["value"]), check["unit"]),
         "requirement": check["requirement"],
         "sentence": check["sentence"],
     }
+
+
+_UNITS = {
+    "s": "{0:.0f} s",
+    "share": "{0:.1%}",
+    "dBFS": "{0:.0f} dBFS",
+    "of 5": "{0:.1f} of 5",
+    "likeness": "{0:.2f}",
+}
+
+
+def _measured(value: float, unit: str) -> str:
+    """A measure as people read it."""
+    if unit == "Hz":
+        return f"{value / 1000:.1f} kHz"
+    return _UNITS.get(unit, "{0:g} " + unit).format(value)
 
 
 def _consent_card(voice: Voice, consent: Consent | None) -> Card | None:

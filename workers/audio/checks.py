@@ -138,7 +138,7 @@ def _share(speech_seconds: float, seconds: float) -> Check:
         "Please record somebody speaking, without music, and leave out long pauses."
     )
     return Check(
-        "sample.mostly_speech", "Share of speech", share, "share", f"at least {LEAST_SPEECH_SHARE}", passed, sentence
+        "sample.mostly_speech", "Share of speech", share, "share", f"at least {LEAST_SPEECH_SHARE:.0%}", passed, sentence
     )
 
 
@@ -160,7 +160,7 @@ def _clipping(share: float) -> Check:
         else "The recording is overdriven: its loud parts are cut off. "
         "Please lower the level of the microphone or move away from it, and record again."
     )
-    return Check("sample.clipping", "Clipped samples", share, "share", f"at most {MOST_CLIPPED}", passed, sentence)
+    return Check("sample.clipping", "Clipped samples", share, "share", f"at most {MOST_CLIPPED:.1%}", passed, sentence)
 
 
 def _background(score: float) -> Check:
@@ -170,7 +170,7 @@ def _background(score: float) -> Check:
         if passed
         else "There is too much noise or music behind the voice. Please record in a quiet room, near the microphone."
     )
-    return Check("sample.background", "Background", score, "of 5", f"at least {LEAST_BACKGROUND}", passed, sentence)
+    return Check("sample.background", "Background", score, "of 5", f"at least {LEAST_BACKGROUND:g} of 5", passed, sentence)
 
 
 def _bandwidth(hertz: float) -> Check:
@@ -181,7 +181,7 @@ def _bandwidth(hertz: float) -> Check:
         else "The recording sounds like a telephone: the high part of the voice is missing. "
         "Please record with the microphone itself, not over a call or an old headset, at 16 kHz or more."
     )
-    return Check("sample.bandwidth", "Bandwidth", hertz, "Hz", f"at least {LEAST_BANDWIDTH:.0f} Hz", passed, sentence)
+    return Check("sample.bandwidth", "Bandwidth", hertz, "Hz", f"at least {LEAST_BANDWIDTH / 1000:g} kHz", passed, sentence)
 
 
 def _one_voice(agreement: float) -> Check:
@@ -193,5 +193,5 @@ def _one_voice(agreement: float) -> Check:
         "Please send one person only, recorded in one place."
     )
     return Check(
-        "sample.one_voice", "One voice", agreement, "likeness", f"at least {LEAST_AGREEMENT}", passed, sentence
+        "sample.one_voice", "One voice", agreement, "likeness", f"at least {LEAST_AGREEMENT:.2f}", passed, sentence
     )
