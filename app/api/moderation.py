@@ -55,7 +55,7 @@ class Decision(BaseModel):
 
 
 @router.get("/v1/moderation/consents", summary="List consents to decide", responses=own_errors())
-def list_consents(
+def list_consents_in_review(
     caller: ModeratorKey,
     services: Parts,
     state: Annotated[Literal["in_review"], Query(description="The state to list.")] = "in_review",
@@ -67,7 +67,7 @@ def list_consents(
 
 
 @router.get("/v1/moderation/consents/{consent_id}", summary="Get a consent", responses=own_errors(404))
-def get_consent(consent_id: ConsentId, caller: ModeratorKey, services: Parts) -> ConsentReview:
+def get_consent_in_review(consent_id: ConsentId, caller: ModeratorKey, services: Parts) -> ConsentReview:
     """One consent, in whatever state."""
     with looking(services, caller) as (session, _):
         return _review(session, consents.consent_for_moderator(session, consent_id))
@@ -95,7 +95,7 @@ def decide_consent(consent_id: ConsentId, sent: Decision, caller: ModeratorKey, 
     response_class=Response,
     responses={**ranged_answer("The reading, as it was sent in.", _FLAC), **own_errors(404, 416)},
 )
-def get_recording(request: Request, consent_id: ConsentId, caller: ModeratorKey, services: Parts) -> Response:
+def get_consent_recording(request: Request, consent_id: ConsentId, caller: ModeratorKey, services: Parts) -> Response:
     """The recording of the sentence. Who listens is recorded."""
     with acting(services, caller) as (session, account):
         recording = consent_recording(session, account, consent_id)
@@ -108,7 +108,7 @@ def get_recording(request: Request, consent_id: ConsentId, caller: ModeratorKey,
     response_class=Response,
     responses={**ranged_answer("The sample of the voice, as it was uploaded.", _FLAC), **own_errors(404, 416)},
 )
-def get_sample(request: Request, consent_id: ConsentId, caller: ModeratorKey, services: Parts) -> Response:
+def get_consent_sample(request: Request, consent_id: ConsentId, caller: ModeratorKey, services: Parts) -> Response:
     """The sample of the voice that the consent is for. Who listens is recorded."""
     with acting(services, caller) as (session, account):
         consent = consents.consent_for_moderator(session, consent_id)

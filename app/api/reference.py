@@ -180,9 +180,8 @@ def _curl(document: Schema, base: str, path: str, method: str, said: Schema) -> 
         example = {name: _example(document, name, each) for name, each in required.items()}
         lines += ["-H 'content-type: application/json'", f"-d {shlex.quote(json.dumps(example))}"]
     elif kind:
-        lines += [
-            f"-F {shlex.quote(f'{name}={_form_example(document, name, each)}')}" for name, each in required.items()
-        ]
+        fields = {name: _form_example(document, name, each) for name, each in required.items()}
+        lines += [f"-F {shlex.quote(f'{name}={value}')}" for name, value in fields.items()]
     if any(name.startswith("audio/") for name in said["responses"].get("200", {}).get("content", {})):
         lines.append("-o clip.audio")
     return " \\\n  ".join(lines)
