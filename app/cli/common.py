@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -55,3 +56,10 @@ def run_module(module: str, *arguments: str, timeout: float = 120.0) -> str:
         said = done.stderr.strip().splitlines()[-1:] or [f"it ended with code {done.returncode}"]
         raise Unavailable("cli.failed", f"{module} failed: {said[0]}")
     return done.stdout
+
+
+def how_rare(false_match_rate: float) -> str:
+    """The bound of a wrong match as a sentence; the rate is above 0 and at most 1."""
+    once_in = 1 / false_match_rate
+    number = f"{once_in:,.0f}" if once_in < 1e9 else f"10 to the power of {math.floor(math.log10(once_in))}"
+    return f"Other audio gives such a match at most once in {number} searches."
