@@ -101,7 +101,6 @@ class Provenance(Frozen):
     key_directory: Path | None = Field(
         None, description="Folder of the secret keys; empty means keys/ in the data directory."
     )
-    retain_uploads: timedelta = Field(timedelta(days=30), description="How long audio sent for tracing is kept.")
 
 
 class Settings(BaseSettings):

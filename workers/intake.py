@@ -76,7 +76,9 @@ def _decode_all(files: Sequence[SampleFile], tools: Tools) -> tuple[list[Decoded
 def _measure(held: Held, tools: Tools, pieces: Sequence[Decoded]) -> SampleFindings:
     limits = tools.settings.voices
     report = check_sample(
-        pieces, min_speech_seconds=limits.min_speech.total_seconds(), max_speech_seconds=limits.max_speech.total_seconds()
+        pieces,
+        min_speech_seconds=limits.min_speech.total_seconds(),
+        max_speech_seconds=limits.max_speech.total_seconds(),
     )
     clean = np.concatenate([resample(piece.pcm, piece.sample_rate, CLEAN_RATE) for piece in pieces])
     checks = [asdict(check) for check in report.checks]

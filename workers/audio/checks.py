@@ -138,7 +138,13 @@ def _share(speech_seconds: float, seconds: float) -> Check:
         "Please record somebody speaking, without music, and leave out long pauses."
     )
     return Check(
-        "sample.mostly_speech", "Share of speech", share, "share", f"at least {LEAST_SPEECH_SHARE:.0%}", passed, sentence
+        "sample.mostly_speech",
+        "Share of speech",
+        share,
+        "share",
+        f"at least {LEAST_SPEECH_SHARE:.0%}",
+        passed,
+        sentence,
     )
 
 
@@ -170,7 +176,9 @@ def _background(score: float) -> Check:
         if passed
         else "There is too much noise or music behind the voice. Please record in a quiet room, near the microphone."
     )
-    return Check("sample.background", "Background", score, "of 5", f"at least {LEAST_BACKGROUND:g} of 5", passed, sentence)
+    return Check(
+        "sample.background", "Background", score, "of 5", f"at least {LEAST_BACKGROUND:g} of 5", passed, sentence
+    )
 
 
 def _bandwidth(hertz: float) -> Check:
@@ -181,7 +189,9 @@ def _bandwidth(hertz: float) -> Check:
         else "The recording sounds like a telephone: the high part of the voice is missing. "
         "Please record with the microphone itself, not over a call or an old headset, at 16 kHz or more."
     )
-    return Check("sample.bandwidth", "Bandwidth", hertz, "Hz", f"at least {LEAST_BANDWIDTH / 1000:g} kHz", passed, sentence)
+    return Check(
+        "sample.bandwidth", "Bandwidth", hertz, "Hz", f"at least {LEAST_BANDWIDTH / 1000:g} kHz", passed, sentence
+    )
 
 
 def _one_voice(agreement: float) -> Check:
