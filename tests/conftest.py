@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from psycopg import sql
 
 from app.core import crypto, migrate
 from app.core.db import Base, Databases
-from app.settings import Settings, get_settings
+from app.settings import Settings
 from tests.world import World
 
 POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
@@ -33,16 +34,13 @@ def missing(service: str, why: object) -> NoReturn:
     pytest.skip(said)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def pytest_configure(config: pytest.Config) -> None:
     """Code that reads the process's own settings finds an empty folder, never the data of whoever runs the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("VOUCH_") and "__" in name]:
-            patch.delenv(name)
-        patch.setenv("VOUCH_DATA_DIR", str(tmp_path_factory.mktemp("own")))
-        get_settings.cache_clear()
-        yield
-    get_settings.cache_clear()
+    for name in [name for name in os.environ if name.startswith("VOUCH_") and "__" in name]:
+        del os.environ[name]
+    own = tempfile.mkdtemp(prefix="vouch-tests-")
+    os.environ["VOUCH_DATA_DIR"] = own
+    config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,253 @@
+"""Promise: a ban works at once. Standing is read by every request, never remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.accounts import service as accounts
+from app.accounts.identity import Caller, acting, looking
+from app.accounts.models import Account, LoginSession, Standing
+from app.accounts.service import NewAccount
+from app.core.db import now
+from app.core.errors import DomainError, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
+from app.core.services import Services
+from app.jobs.models import JobKind
+from app.provenance.delivery import Delivery, deliver, stamp_of
+from app.speech.models import Clip
+from app.speech.service import ask_for_speech
+from app.voices.models import Voice
+from app.voices.service import start_voice
+from tests.world import OPERATOR, World, actor_of, upload
+
+
+@pytest.fixture
+def services(world: World) -> Iterator[Services]:
+    opened = Services.open(world.settings)
+    yield opened
+    opened.close()
+
+
+def log_in(world: World, person: NewAccount, password: str | None = None) -> tuple[LoginSession, str]:
+    with world.databases.writing() as session:
+        return accounts.log_in(
+            session,
+            email=person.account.email,
+            password=password or person.password,
+            address="192.0.2.1",
+            user_agent="test",
+            lifetime=timedelta(days=1),
+        )
+
+
+def by_session(world: World, token: str) -> Account:
+    with world.databases.reading() as session:
+        return accounts.account_of_session(session, token)[0]
+
+
+def by_key(world: World, key: str) -> Account:
+    with world.databases.reading() as session:
+        return accounts.account_of_key(session, key)[0]
+
+
+def test_sessions_and_keys_stop_working_with_the_ban_and_work_again_after_it(world: World) -> None:
+    person = world.newcomer()
+    _, token = log_in(world, person)
+    assert by_session(world, token).id == by_key(world, person.api_key).id == person.account.id
+    world.set_standing(person.account, Standing.BANNED)
+    for ask in (
+        lambda: by_session(world, token),
+        lambda: by_key(world, person.api_key),
+        lambda: log_in(world, person),
+    ):
+        with pytest.raises(Forbidden, match="closed"):
+            ask()
+    world.set_standing(person.account, Standing.ACTIVE)
+    assert by_session(world, token).id == person.account.id
+
+
+@pytest.mark.parametrize("transaction", [acting, looking])
+def test_a_caller_recognised_before_the_ban_can_do_nothing_after_it(
+    world: World, services: Services, transaction: Callable[..., Any]
+) -> None:
+    person = world.newcomer()
+    caller = Caller(person.account.id)
+    with transaction(services, caller) as (_, account):
+        assert account.id == person.account.id
+    world.set_standing(person.account, Standing.BANNED)
+    with pytest.raises(Forbidden, match="closed"), transaction(services, caller):
+        pass
+
+
+def test_a_finished_clip_is_not_delivered_to_a_banned_account(world: World) -> None:
+    account = world.account()
+    clip = world.speak(account, world.stock_voice())
+    world.deliver(world.take(JobKind.SPEAK))
+
+    def fetch(who: Account) -> Delivery:
+        with world.databases.reading() as session:
+            row = session.get_one(Clip, clip.id)
+            return deliver(stamp_of(session, row), session.get_one(Account, who.id), row)
+
+    assert fetch(account).mime == "audio/wav"
+    with pytest.raises(NotFound):
+        fetch(world.account())
+    world.set_standing(account, Standing.BANNED)
+    with pytest.raises(Forbidden):
+        fetch(account)
+
+
+def test_a_ban_beside_a_request_counts_for_that_request(world: World) -> None:
+    """The account was loaded before the ban; what the request makes is decided by what it is now."""
+    if world.databases.engine.dialect.name == "sqlite":
+        pytest.skip("one writer at a time: nobody can come in between")
+
+    account = world.account()
+    voice = world.stock_voice()
+    with world.databases.writing() as session:
+        loaded = session.get_one(Account, account.id)
+        assert loaded.state is Standing.ACTIVE
+        world.set_standing(account, Standing.BANNED)
+        with pytest.raises(DomainError, match="may not clone"):
+            start_voice(session, loaded, name="x", language="en-us", uploads=[upload()], actor=actor_of(account))
+    world.set_standing(account, Standing.ACTIVE)
+    with world.databases.writing() as session:
+        loaded = session.get_one(Account, account.id)
+        world.set_standing(account, Standing.BANNED)
+        with pytest.raises(DomainError, match="may not make clips"):
+            ask_for_speech(
+                session,
+                loaded,
+                voice_id=voice.public_id,
+                text="Hello.",
+                output_format="wav_24000",
+                settings=world.settings,
+            )
+
+
+def test_a_voice_taken_away_beside_a_request_counts_for_that_request(world: World) -> None:
+    if world.databases.engine.dialect.name == "sqlite":
+        pytest.skip("one writer at a time: nobody can come in between")
+
+    account = world.account()
+    voice = world.voice(account)
+    with world.databases.writing() as session:
+        loaded = session.get_one(Account, account.id)
+        assert session.get_one(Voice, voice.id).state == "ready"
+        world.revoke(voice)
+        with pytest.raises(DomainError) as refused:
+            ask_for_speech(
+                session,
+                loaded,
+                voice_id=voice.public_id,
+                text="Hello.",
+                output_format="wav_24000",
+                settings=world.settings,
+            )
+    assert refused.value.code == "voice_not_verified"
+
+
+def test_a_suspension_that_has_run_out_is_over(world: World) -> None:
+    account = world.account(standing=Standing.SUSPENDED, until=timedelta(seconds=-1))
+    world.speak(account, world.stock_voice())
+
+
+def test_ended_expired_and_unknown_sessions_are_nobody(world: World) -> None:
+    person = world.newcomer()
+    login, token = log_in(world, person)
+    with world.databases.writing() as session:
+        accounts.end_session(session, session.get_one(Account, person.account.id), login.id, OPERATOR)
+    _, expired = log_in(world, person)
+    with world.databases.writing() as session:
+        row = accounts.account_of_session(session, expired)[1]
+        row.expires_at = now()
+    for dead in (token, expired, "", "made up"):
+        with pytest.raises(Unauthenticated):
+            by_session(world, dead)
+
+
+def test_a_revoked_or_unknown_key_is_nobody(world: World) -> None:
+    person = world.newcomer()
+    with world.databases.writing() as session:
+        account = session.get_one(Account, person.account.id)
+        second, key = accounts.create_key(session, account, "second", OPERATOR)
+        accounts.revoke_key(session, account, second.id, OPERATOR)
+    for dead in (key, "", person.api_key[:-1], "vch_"):
+        with pytest.raises(Unauthenticated):
+            by_key(world, dead)
+    assert by_key(world, person.api_key).id == person.account.id
+
+
+def test_nobody_ends_anothers_session_or_key(world: World) -> None:
+    victim, other = world.newcomer(), world.account()
+    login, token = log_in(world, victim)
+    with world.databases.writing() as session:
+        stranger = session.get_one(Account, other.id)
+        with pytest.raises(NotFound):
+            accounts.end_session(session, stranger, login.id, OPERATOR)
+        key = accounts.account_of_key(session, victim.api_key)[1]
+        with pytest.raises(NotFound):
+            accounts.revoke_key(session, stranger, key.id, OPERATOR)
+    assert by_session(world, token).id == victim.account.id
+
+
+def test_a_new_password_ends_every_session(world: World) -> None:
+    person = world.newcomer()
+    tokens = [log_in(world, person)[1] for _ in range(2)]
+    with world.databases.writing() as session:
+        account = session.get_one(Account, person.account.id)
+        with pytest.raises(Invalid):
+            accounts.change_password(session, account, "wrong", "a much better password", OPERATOR)
+        with pytest.raises(Invalid):
+            accounts.change_password(session, account, person.password, "short", OPERATOR)
+        accounts.change_password(session, account, person.password, "a much better password", OPERATOR)
+    for token in tokens:
+        with pytest.raises(Unauthenticated):
+            by_session(world, token)
+    log_in(world, person, "a much better password")
+
+
+def test_guessing_a_password_is_slowed_down_for_the_guesser_only(world: World) -> None:
+    person = world.newcomer()
+    for _ in range(accounts.FAILURES_PER_HOUR):
+        with pytest.raises(Unauthenticated) as wrong:
+            log_in(world, person, "guess")
+        with world.databases.writing() as session:
+            accounts.note_failed_login(session, wrong.value.facts["who"])
+    with pytest.raises(RateLimited):
+        log_in(world, person)
+    with world.databases.writing() as session:  # from another address, the owner still gets in
+        accounts.log_in(
+            session,
+            email=person.account.email,
+            password=person.password,
+            address="198.51.100.7",
+            user_agent="test",
+            lifetime=timedelta(days=1),
+        )
+
+
+def test_an_unknown_address_and_a_wrong_password_are_answered_alike(world: World) -> None:
+    person = world.newcomer()
+    answers = []
+    for email in (person.account.email, "nobody@example.org"):
+        with pytest.raises(Unauthenticated) as wrong, world.databases.writing() as session:
+            accounts.log_in(
+                session, email=email, password="guess", address="", user_agent="", lifetime=timedelta(days=1)
+            )
+        answers.append((wrong.value.code, wrong.value.message))
+    assert answers[0] == answers[1]
+
+
+def test_secrets_are_stored_nowhere(world: World) -> None:
+    person = world.newcomer()
+    _, token = log_in(world, person)
+    with world.databases.reading() as session:
+        connection = session.connection()
+        for table in ("account", "api_key", "login_session", "audit_entry", "outbox_message"):
+            kept = repr(connection.exec_driver_sql(f"SELECT * FROM {table}").all())
+            for secret in (person.password, person.api_key, token):
+                assert secret not in kept
