@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("password_is_temporary", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "state != 'suspended' OR suspended_until IS NOT NULL", name="ck_account_suspended_until_when"
+            "state != 'suspended' OR suspended_until IS NOT NULL", name=op.f("ck_account_suspended_until_when")
         ),
         sa.PrimaryKeyConstraint("id", name="pk_account"),
         sa.UniqueConstraint("email", name="uq_account_email"),
@@ -172,8 +172,8 @@ def upgrade() -> None:
         sa.Column("rung_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("state != 'running' OR lease_until IS NOT NULL", name="ck_job_running_has_lease"),
-        sa.CheckConstraint("progress BETWEEN 0 AND 1", name="ck_job_progress_is_share"),
+        sa.CheckConstraint("state != 'running' OR lease_until IS NOT NULL", name=op.f("ck_job_running_has_lease")),
+        sa.CheckConstraint("progress BETWEEN 0 AND 1", name=op.f("ck_job_progress_is_share")),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name="fk_job_account_id"),
         sa.PrimaryKeyConstraint("id", name="pk_job"),
     )
@@ -228,15 +228,15 @@ def upgrade() -> None:
         sa.Column("artefact_key", sa.String(length=120), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ready_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("state != 'ready' OR artefact_key IS NOT NULL", name="ck_voice_ready_has_artefact"),
+        sa.CheckConstraint("state != 'ready' OR artefact_key IS NOT NULL", name=op.f("ck_voice_ready_has_artefact")),
         sa.CheckConstraint(
             "stock_id IS NOT NULL OR state NOT IN ('cloning', 'ready')"
             " OR (consent_id IS NOT NULL AND consent_in_force IS TRUE)",
-            name="ck_voice_speaks_only_with_consent",
+            name=op.f("ck_voice_speaks_only_with_consent"),
         ),
-        sa.CheckConstraint("(account_id IS NULL) = (stock_id IS NOT NULL)", name="ck_voice_owned_or_stock"),
+        sa.CheckConstraint("(account_id IS NULL) = (stock_id IS NOT NULL)", name=op.f("ck_voice_owned_or_stock")),
         sa.CheckConstraint(
-            "consent_in_force IS NULL OR consent_in_force IS TRUE", name="ck_voice_consent_in_force_or_null"
+            "consent_in_force IS NULL OR consent_in_force IS TRUE", name=op.f("ck_voice_consent_in_force_or_null")
         ),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name="fk_voice_account_id"),
         *([CONSENT_IN_FORCE] if sqlite else []),
@@ -338,8 +338,10 @@ def upgrade() -> None:
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("(in_force IS TRUE) = (state = 'verified')", name="ck_consent_in_force_when_verified"),
-        sa.CheckConstraint("in_force IS NOT TRUE OR sample_id IS NOT NULL", name="ck_consent_in_force_for_a_sample"),
+        sa.CheckConstraint("(in_force IS TRUE) = (state = 'verified')", name=op.f("ck_consent_in_force_when_verified")),
+        sa.CheckConstraint(
+            "in_force IS NOT TRUE OR sample_id IS NOT NULL", name=op.f("ck_consent_in_force_for_a_sample")
+        ),
         sa.ForeignKeyConstraint(["decided_by"], ["account.id"], name="fk_consent_decided_by"),
         sa.ForeignKeyConstraint(["sample_id"], ["sample.id"], name="fk_consent_sample_id"),
         sa.ForeignKeyConstraint(["voice_id"], ["voice.id"], name="fk_consent_voice_id"),
@@ -357,7 +359,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=24), nullable=False),
         sa.Column("characters", sa.Integer(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("characters >= 0", name="ck_usage_entry_not_negative"),
+        sa.CheckConstraint("characters >= 0", name=op.f("ck_usage_entry_not_negative")),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name="fk_usage_entry_account_id"),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_usage_entry_job_id"),
         sa.PrimaryKeyConstraint("id", name="pk_usage_entry"),
@@ -421,7 +423,7 @@ def upgrade() -> None:
         sa.Column("traceable", sa.Boolean(), nullable=False),
         sa.Column("credentials", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("mark_score > 0", name="ck_stamp_mark_was_read_back"),
+        sa.CheckConstraint("mark_score > 0", name=op.f("ck_stamp_mark_was_read_back")),
         sa.ForeignKeyConstraint(["generation_id"], ["generation.id"], name="fk_stamp_generation_id"),
         sa.PrimaryKeyConstraint("id", name="pk_stamp"),
         sa.UniqueConstraint("generation_id", name="uq_stamp_generation_id"),
@@ -476,7 +478,7 @@ def upgrade() -> None:
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "generation_id IS NULL OR (verdict IS NOT NULL AND verdict IN ('confirmed', 'strong'))",
-            name="ck_trace_query_names_only_when_sure",
+            name=op.f("ck_trace_query_names_only_when_sure"),
         ),
         sa.ForeignKeyConstraint(["generation_id"], ["generation.id"], name="fk_trace_query_generation_id"),
         sa.PrimaryKeyConstraint("id", name="pk_trace_query"),
@@ -497,6 +499,8 @@ def downgrade() -> None:
     """Take back."""
     if op.get_bind().dialect.name != "sqlite":
         op.drop_constraint("fk_voice_consent_in_force", "voice")
+    else:  # SQLite drops no table that rows still point to
+        op.execute("UPDATE voice SET state = 'disabled', consent_in_force = NULL WHERE consent_in_force")
     op.drop_index("ix_trace_query_created_at", table_name="trace_query")
     op.drop_table("trace_query")
     op.drop_index("ix_stamp_sha256", table_name="stamp")
