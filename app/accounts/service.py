@@ -17,6 +17,7 @@ from app.core import audit, crypto
 from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
+from app.core.text import one_line
 
 KEY_PREFIX = "vch_"
 KEY_USE_RESOLUTION = timedelta(minutes=1)  # `last_used_at` is written at most this often, to keep reads cheap
@@ -165,7 +166,7 @@ def note_key_use(session: Session, key_id: uuid.UUID) -> None:
 def create_key(session: Session, account: Account, name: str, actor: Actor) -> tuple[ApiKey, str]:
     """Make an API key; gives the row and the key itself, which is stored nowhere."""
     key = KEY_PREFIX + crypto.secret_token()
-    name = name.strip()[:60] or "key"
+    name = one_line(name, 60) or "key"
     row = ApiKey(account_id=account.id, name=name, prefix=key[:9], key_digest=crypto.digest(key))
     session.add(row)
     session.flush()

@@ -14,7 +14,7 @@ from app.accounts.models import Account
 from app.core import audit
 from app.core.errors import Invalid, NotFound
 from app.core.services import Services, services_of
-from app.core.uploads import store_upload
+from app.core.uploads import storing
 from app.jobs.models import JobKind
 from app.jobs.service import latest
 from app.provenance.delivery import stamp_of
@@ -85,9 +85,10 @@ def ask(
     try:
         if not file.filename:
             raise Invalid("upload.missing", "Choose the file to trace.")
-        upload = store_upload(services.storage, file)
-        with acting(services, caller) as (session, _):
-            query = ask_for_trace(session, upload, asked_by=caller.actor, reason=reason)
+        with storing(services.storage, [file]) as stored:
+            with acting(services, caller) as (session, _):
+                query = ask_for_trace(session, stored.uploads[0], asked_by=caller.actor, reason=reason)
+            stored.keep()
     except Invalid as error:
         field = "reason" if error.code == "trace.reason" else "file"
         with looking(services, caller) as (session, account):

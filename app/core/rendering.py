@@ -126,7 +126,7 @@ def error_response(request: Request, error: DomainError) -> Response:
 
 
 def as_domain_error(error: BaseException) -> DomainError | None:
-    """The plain sentence behind a full disk or a read-only place, found along the chain of causes; else None."""
+    """The plain words for a full disk, a read-only place or an impossible value, found along the causes; else None."""
     for cause in _causes(error):
         if isinstance(cause, DomainError):
             return cause
@@ -148,6 +148,8 @@ def _known_failure(error: BaseException) -> DomainError | None:
         return disk_full()
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return read_only()
+    if isinstance(error, psycopg.DataError):  # a NUL in an address or a form field, say: nothing can have that name
+        return HttpError(422, "request.invalid", "What was sent has characters or numbers that can’t be kept.")
     return from_errno(error.errno) if isinstance(error, OSError) else None
 
 
@@ -172,16 +174,37 @@ def _validation_error(request: Request, error: Exception) -> Response:
     details = jsonable_encoder([{key: item[key] for key in ("loc", "msg", "type")} for item in error.errors()])
     if shape is Shape.ELEVENLABS:
         return JSONResponse({"detail": details}, 422)
+    if shape is Shape.PAGE:
+        return error_response(request, _unreadable_form(details))
     said = HttpError(422, "request.invalid", "; ".join(f"{_place(item)}: {item['msg']}" for item in details))
     return _problem(said, errors=details) if shape is Shape.PROBLEM else error_response(request, said)
+
+
+def _unreadable_form(details: list[dict[str, Any]]) -> DomainError:
+    """What people are told: the framework's words are for programs."""
+    if any(item["loc"][0] == "path" for item in details):
+        return HttpError(404, "not_found", "There is nothing at this address.")
+    return HttpError(
+        422,
+        "request.invalid",
+        "Part of what was sent is missing, too long or not what it should be, so nothing was done. "
+        "Go back, check what you filled in, and send it again.",
+    )
 
 
 def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code in (204, 304):
         return Response(status_code=error.status_code, headers=error.headers)
-    code = {404: "not_found", 405: "method_not_allowed", 413: "body.too_large"}.get(error.status_code)
+    known = as_domain_error(error)  # a form that found no room on the disk while it was read
+    if known is not None:
+        _log.error("storage failed", code=known.code, exc_info=error)
+        return error_response(request, known)
+    code = {400: "request.unreadable", 404: "not_found", 405: "method_not_allowed", 413: "body.too_large"}.get(
+        error.status_code
+    )
     sentence = {
+        400: "What was sent could not be read. Please send it again.",
         404: "There is nothing at this address.",
         405: "This address does not take that method.",
     }.get(error.status_code, str(error.detail))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -55,8 +56,9 @@ _TITLES = {403: "That is not allowed", 404: "There is nothing here", 413: "That 
 def render_error(request: Request, error: DomainError) -> Response:
     """The page for an error; somebody who is not signed in is sent to sign in."""
     if error.status == 401:
-        wanted = request.url.path if request.method == "GET" else "/"
-        return see(f"/login?next={wanted}" if wanted != "/" else "/login")
+        if request.headers.get("hx-request"):  # a part of an open page: have the whole page asked for again
+            return Response(status_code=401, headers={"HX-Refresh": "true"})
+        return see(_sign_in_for(request))
     if isinstance(error, Refused):
         card = refusal_of(error, "This was refused")
         return page(
@@ -71,6 +73,15 @@ def render_error(request: Request, error: DomainError) -> Response:
     detail = error.message if not error.fix else f"{error.message} {error.fix}"
     request_id = getattr(request.state, "request_id", None)
     return page(request, "error.html", None, error.status, title=title, detail=detail, request_id=request_id)
+
+
+def _sign_in_for(request: Request) -> str:
+    """The address of the sign-in page that leads back to the page that was asked for."""
+    path = request.url.path.removesuffix("/progress")  # a part of a page: lead back to the whole
+    if request.method != "GET" or path == "/":
+        return "/login"
+    wanted = f"{path}?{request.url.query}" if request.url.query else path
+    return f"/login?next={quote(wanted, safe='/')}"
 
 
 class _KeptFiles(StaticFiles):

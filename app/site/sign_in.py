@@ -71,10 +71,16 @@ def log_out(caller: SignedIn, services: Annotated[Services, Depends(services_of)
         if caller.login_id is not None:
             service.end_session(session, account, caller.login_id, caller.actor)
     response = see("/login")
-    response.delete_cookie(cookie_name(services.settings))
+    settings = services.settings
+    # Browsers heed this for a cookie with the __Host- prefix only when it is marked secure again.
+    response.delete_cookie(cookie_name(settings), httponly=True, secure=settings.web.secure_cookies, samesite="lax")
     return response
 
 
 def _own_path(path: str) -> str:
-    """A path on this site; anything that could lead elsewhere becomes the home page."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+    """A path on this site; anything that could lead elsewhere becomes the home page.
+
+    Browsers take a backslash for a slash and leave out tabs and line breaks, so a path with any of those is not ours.
+    """
+    own = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
+    return path if own else "/"

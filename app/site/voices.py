@@ -12,7 +12,7 @@ from app.accounts.identity import SignedIn, acting, caller_by_cookie, looking
 from app.accounts.models import Account
 from app.core.errors import DomainError, Invalid, NotFound, Refused, Unauthenticated
 from app.core.services import Services, services_of
-from app.core.uploads import Upload, store_upload
+from app.core.uploads import storing
 from app.settings import Settings
 from app.site.pages import page, refusal_of, see
 from app.site.views import clip_card, clip_views, voice_card, voice_view
@@ -104,11 +104,17 @@ def make_voice(
     """Store the files, start the voice, and show its page."""
     try:
         _check_language(language)
-        uploads = _stored(services, files)
-        with acting(services, caller) as (session, account):
-            voice = voices.start_voice(
-                session, account, name=name, language=language, uploads=uploads, actor=caller.actor
-            )
+        chosen = _chosen(services, files)
+        with looking(services, caller) as (session, account):  # before the disk is touched; counted again below
+            voices.enforce(voices.clone_verdict(session, account, extra=0))
+        with storing(services.storage, chosen) as stored:
+            with acting(services, caller) as (session, account):
+                voice = voices.start_voice(
+                    session, account, name=name, language=language, uploads=stored.uploads, actor=caller.actor
+                )
+                is_new = voices.in_use(session, stored.uploads)
+            if is_new:
+                stored.keep()
     except (Invalid, Refused) as error:
         with looking(services, caller) as (_, account):
             refused = isinstance(error, Refused)
@@ -129,14 +135,14 @@ def _check_language(language: str) -> None:
         raise Invalid("voice.language", "Choose one of the languages of the list.")
 
 
-def _stored(services: Services, files: list[UploadFile]) -> list[Upload]:
-    """Store the files of a form; a browser sends one without a name when nothing was chosen."""
+def _chosen(services: Services, files: list[UploadFile]) -> list[UploadFile]:
+    """The files of a form; a browser sends one without a name when nothing was chosen."""
     chosen = [file for file in files if file.filename]
     if not chosen:
         raise Invalid("voice.no_files", "Choose a recording, or record one here.")
     if len(chosen) > services.settings.voices.max_files:
         raise Invalid("voice.too_many_files", f"Choose at most {services.settings.voices.max_files} files.")
-    return [store_upload(services.storage, file) for file in chosen]
+    return chosen
 
 
 @router.get("/voices/{voice_id}")
@@ -210,10 +216,12 @@ def replace_sample(
 ) -> Response:
     """Another sample, after one was rejected."""
     try:
-        uploads = _stored(services, files)
-        with acting(services, caller) as (session, account):
-            voice = voices.own_voice(session, account, voice_id)
-            voices.add_sample(session, voice, uploads)
+        with looking(services, caller) as (session, account):  # before the disk is touched
+            voices.own_voice(session, account, voice_id)
+        with storing(services.storage, _chosen(services, files)) as stored:
+            with acting(services, caller) as (session, account):
+                voices.add_sample(session, voices.own_voice(session, account, voice_id), stored.uploads)
+            stored.keep()
     except Invalid as error:
         return _again(request, services, caller, voice_id, error, "files")
     return see(f"/voices/{voice_id}")
@@ -258,9 +266,13 @@ def submit_consent(
     try:
         if not recording.filename:
             raise Invalid("consent.no_recording", "Record the sentence or choose a recording of it.")
-        upload = store_upload(services.storage, recording)
-        with acting(services, caller) as (session, account):
-            consents.submit(session, voices.own_voice(session, account, voice_id), upload, caller.actor)
+        with looking(services, caller) as (session, account):  # before the disk is touched
+            voices.own_voice(session, account, voice_id)
+        with storing(services.storage, [recording]) as stored:
+            with acting(services, caller) as (session, account):
+                voice = voices.own_voice(session, account, voice_id)
+                consents.submit(session, voice, stored.uploads[0], caller.actor)
+            stored.keep()
     except Invalid as error:
         return _again(request, services, caller, voice_id, error, "recording")
     return see(f"/voices/{voice_id}")
