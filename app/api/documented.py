@@ -86,7 +86,7 @@ class Problem(BaseModel):
     errors: list[dict[str, Any]] | None = Field(None, description="Fields that can't be read.")
 
 
-_WORDS = {
+ERROR_WORDS = {
     400: "The request asks for something that is never done.",
     401: "No valid API key, or the month's characters are used up (`quota_exceeded`).",
     403: "A rule refuses; the answer names it and says what would make it pass.",
@@ -102,7 +102,7 @@ _WORDS = {
 def compatible_errors(*statuses: int) -> Responses:
     """The error answers of an ElevenLabs-shaped route: 401, 403, 422 and the given ones."""
     return {
-        status: {"description": _WORDS[status], "model": InvalidBody if status == 422 else ErrorBody}
+        status: {"description": ERROR_WORDS[status], "model": InvalidBody if status == 422 else ErrorBody}
         for status in sorted({401, 403, 422, *statuses})
     }
 
@@ -111,7 +111,7 @@ def own_errors(*statuses: int) -> Responses:
     """The error answers of a route of our own: 401, 403, 422 and the given ones, as problem+json."""
     schema = Problem.model_json_schema()
     return {
-        status: {"description": _WORDS[status], "content": {"application/problem+json": {"schema": schema}}}
+        status: {"description": ERROR_WORDS[status], "content": {"application/problem+json": {"schema": schema}}}
         for status in sorted({401, 403, 422, *statuses})
     }
 

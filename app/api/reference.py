@@ -13,6 +13,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.api.documented import ERROR_WORDS
+
 router = APIRouter(include_in_schema=False)
 
 _PAGES = Environment(
@@ -57,7 +59,17 @@ class Operation:
     description: str
     parameters: list[Parameter]
     answers: list[Answer]
+    errors: list[str]
     curl: str
+
+
+@dataclass(frozen=True)
+class Body:
+    """A named schema."""
+
+    name: str
+    description: str
+    fields: list[Parameter]
 
 
 @dataclass
@@ -80,7 +92,15 @@ def reference(request: Request) -> HTMLResponse:
     document: Schema = request.app.openapi()
     base = str(request.base_url).rstrip("/")
     page = _PAGES.get_template("reference.html")
-    return HTMLResponse(page.render(document=document, groups=groups_of(document, base), base=base))
+    return HTMLResponse(
+        page.render(
+            info=document["info"],
+            groups=groups_of(document, base),
+            bodies=bodies_of(document),
+            errors=ERROR_WORDS,
+            base=base,
+        )
+    )
 
 
 def groups_of(document: Schema, base: str) -> list[Group]:
@@ -97,6 +117,16 @@ def groups_of(document: Schema, base: str) -> list[Group]:
     return [group for group in groups.values() if group.operations]
 
 
+def bodies_of(document: Schema) -> list[Body]:
+    """The named schemas of an OpenAPI document, without those that only stand for a form: routes show these."""
+    schemas: Schema = document.get("components", {}).get("schemas", {})
+    return [
+        Body(name, schema.get("description", ""), list(_fields(document, schema, "")))
+        for name, schema in sorted(schemas.items())
+        if "properties" in schema and not name.startswith("Body_")
+    ]
+
+
 def _operation(document: Schema, base: str, path: str, method: str, said: Schema) -> Operation:
     return Operation(
         id=said["operationId"],
@@ -105,7 +135,8 @@ def _operation(document: Schema, base: str, path: str, method: str, said: Schema
         summary=said.get("summary", path),
         description=said.get("description", ""),
         parameters=list(_parameters(document, said)),
-        answers=[_answer(document, status, answer) for status, answer in said["responses"].items()],
+        answers=[_answer(document, status, answer) for status, answer in said["responses"].items() if status < "400"],
+        errors=sorted(status for status in said["responses"] if status >= "400"),
         curl=_curl(document, base, path, method, said),
     )
 
@@ -116,10 +147,13 @@ def _parameters(document: Schema, said: Schema) -> Iterator[Parameter]:
         yield Parameter(each["name"], each["in"], type_, each.get("required", False), each.get("description", ""))
     kind, schema = _body(document, said)
     if schema:
-        place = "JSON" if kind == "application/json" else "form"
-        for name, each in schema.get("properties", {}).items():
-            required = name in schema.get("required", [])
-            yield Parameter(name, place, _type(document, each), required, each.get("description", ""))
+        yield from _fields(document, schema, "JSON" if kind == "application/json" else "form")
+
+
+def _fields(document: Schema, schema: Schema, place: str) -> Iterator[Parameter]:
+    for name, each in schema.get("properties", {}).items():
+        words = each.get("description") or _resolved(document, each).get("description", "")
+        yield Parameter(name, place, _type(document, each), name in schema.get("required", []), words)
 
 
 def _body(document: Schema, said: Schema) -> tuple[str, Schema]:

@@ -1,0 +1,184 @@
+"""No audio leaves unstamped: every GET route of the whole application is asked, with every id there is, by everybody.
+
+What comes back as audio must be the file of a stamp. Uploads, which are not clips, may come only from the routes listed
+here, and only to the owner or a moderator. (Text to speech, the one POST that answers with audio, is tested beside it.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from sqlalchemy import select
+
+from app.accounts import service as accounts
+from app.accounts.identity import cookie_name
+from app.accounts.models import Account, Role
+from app.accounts.service import NewAccount
+from app.jobs.models import JobKind
+from app.provenance.models import Stamp, TraceQuery
+from app.provenance.service import ask_for_trace
+from app.speech.models import Clip, Generation
+from app.voices.models import Consent, Sample, SampleFile, Voice, VoiceState
+from tests.conftest import make_settings
+from tests.harness import Service, running, stock_voice, working
+from tests.world import actor_of, upload
+
+UPLOADS = {
+    "/v1/moderation/consents/{consent_id}/recording": {"moderator"},
+    "/v1/moderation/consents/{consent_id}/sample": {"moderator"},
+    "/voices/{voice_id}/sample/audio": {"owner", "moderator"},
+    "/voices/{voice_id}/consent/audio": {"owner"},
+    "/console/consents/{consent_id}/recording": {"moderator"},
+    "/console/consents/{consent_id}/sample": {"moderator"},
+    "/console/trace/{trace_id}/audio": {"moderator"},
+}
+"""Routes that send what people uploaded, and to whom. A new one is a decision: think of who may listen, then add it."""
+STAMPED = {"/v1/history/{history_item_id}/audio", "/clips/{clip_id}/audio"}
+"""Routes that are known to send clips: the walk must meet each of them, or it meets nothing."""
+PARAMETER = re.compile(r"\{([^}]+)\}")
+UNSTAMPED, UPLOADED = b"RIFF never stamped", b"fLaC what somebody sent"
+
+
+@dataclass(frozen=True)
+class Someone:
+    """Who asks: with key and cookie at once, so that API and pages both know him."""
+
+    who: str
+    client: httpx2.Client
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A service with one of everything, and the ids of it all."""
+
+    service: Service
+    ids: list[str]
+    people: list[Someone]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with running(make_settings(tmp_path_factory.mktemp("walk")), worker=False) as service:
+        owner, world = service.world.newcomer(), service.world
+        _say(service, owner, stock_voice(service))
+        voice = world.voice(owner.account, VoiceState.READY)
+        in_review = world.voice(owner.account, VoiceState.DRAFT)
+        world.consent_in_review(in_review)
+        _fill_storage(service)
+        _clips_without_stamp(service, owner, voice)
+        with world.databases.writing() as session:
+            query = ask_for_trace(session, upload("t.wav"), asked_by=actor_of(owner.account), reason="test")
+            service.storage.put(query.storage_key, UPLOADED)
+        people = [
+            _someone(service, "owner", owner),
+            _someone(service, "moderator", world.newcomer(role=Role.MODERATOR)),
+            _someone(service, "stranger", world.newcomer()),
+            Someone("nobody", service.client()),
+        ]
+        yield Scene(service, _every_id(service), people)
+        for person in people:
+            person.client.close()
+
+
+def _say(service: Service, owner: NewAccount, voice: Voice) -> None:
+    """A clip that is really spoken and stamped."""
+    with working(service.settings), service.client(owner.api_key) as client:
+        assert client.post(f"/v1/text-to-speech/{voice.public_id}", json={"text": "A few words."}).status_code == 200
+
+
+def _fill_storage(service: Service) -> None:
+    """Put something where the rows of uploads say that audio is."""
+    with service.world.databases.writing() as session:
+        for consent in session.scalars(select(Consent).where(Consent.recording_key.is_not(None))):
+            consent.audio_key = f"consents/{consent.id}/clean.flac"
+    rows = service.world.rows
+    keys = [file.storage_key for file in rows(select(SampleFile))]
+    keys += [sample.audio_key for sample in rows(select(Sample))]
+    keys += [key for consent in rows(select(Consent)) for key in (consent.recording_key, consent.audio_key)]
+    for key in filter(None, keys):
+        service.storage.put(key, UPLOADED)
+
+
+def _clips_without_stamp(service: Service, owner: NewAccount, voice: Voice) -> None:
+    """One that waits, and one whose file is there already, but whose stamp is not: the worker died in between."""
+    world = service.world
+    world.speak(owner.account, voice)
+    claim = world.take(JobKind.SPEAK, lease=timedelta(hours=1))
+    generation = world.commit(claim)
+    service.storage.put(f"generations/{generation.id}/{claim.fence}.wav", UNSTAMPED)
+    world.speak(owner.account, voice)
+
+
+def _someone(service: Service, who: str, person: NewAccount) -> Someone:
+    with service.world.databases.writing() as session:
+        _, token = accounts.log_in(
+            session,
+            email=person.account.email,
+            password=person.password,
+            address="127.0.0.1",
+            user_agent="test",
+            lifetime=timedelta(hours=1),
+        )
+    client = service.client(person.api_key)
+    client.cookies.set(cookie_name(service.settings), token)
+    return Someone(who, client)
+
+
+def _every_id(service: Service) -> list[str]:
+    rows = service.world.rows
+    found: list[object] = [uuid.uuid4()]
+    for table in (Clip, Voice, Consent):
+        found += rows(select(table.public_id))
+    for name in (SampleFile.public_id, TraceQuery.public_id, Account.public_id, Generation.public_ref):
+        found += rows(select(name).limit(1))
+    return [str(each) for each in found]
+
+
+def _paths(app: FastAPI) -> list[str]:
+    return [
+        route.path
+        for route in iter_route_contexts(app.routes)
+        if route.path and "GET" in (getattr(route, "methods", None) or ())
+    ]
+
+
+def test_what_sounds_has_a_stamp(scene: Scene) -> None:
+    stamped = set(scene.service.world.rows(select(Stamp.sha256)))
+    met: set[str] = set()
+    for path in _paths(scene.service.app):
+        for ids in itertools.permutations(scene.ids, len(PARAMETER.findall(path))):
+            address = PARAMETER.sub("{}", path).format(*ids)
+            for person in scene.people:
+                answer = person.client.get(address)
+                where = f"{person.who}: {path}"
+                assert answer.status_code < 500, where
+                if _sounds(answer):
+                    met.add(path)
+                    _check(answer, path, person.who, stamped, where)
+    assert met == {*UPLOADS, *STAMPED}
+
+
+def _sounds(answer: httpx2.Response) -> bool:
+    kind = answer.headers.get("content-type", "")
+    is_audio = answer.content.startswith((b"RIFF", b"fLaC", b"ID3", b"OggS"))
+    return is_audio or kind.startswith(("audio/", "application/octet-stream"))
+
+
+def _check(answer: httpx2.Response, path: str, who: str, stamped: set[str], where: str) -> None:
+    if path in UPLOADS:
+        assert answer.content == UPLOADED, where
+        assert who in UPLOADS[path], where
+    else:
+        assert hashlib.sha256(answer.content).hexdigest() in stamped, f"{where} gives audio without a stamp"
+        assert who == "owner", where
+    assert "private" in answer.headers["cache-control"], where
