@@ -100,15 +100,12 @@ class BodyLimit:
 
         await error_response(Request(scope), said)(scope, receive, closing)
 
-    async def _drain(self, receive: Receive) -> None:
-        left = self.max_bytes
+    @staticmethod
+    async def _drain(receive: Receive) -> None:
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
-                while left > 0:
-                    message = await receive()
-                    left -= len(message.get("body", b""))
-                    if not message.get("more_body", False):
-                        return
+                while (await receive()).get("more_body", False):
+                    pass
         except TimeoutError:
             return
 
