@@ -24,8 +24,8 @@ from app.accounts.identity import cookie_name
 from app.accounts.models import Role
 from app.accounts.service import NewAccount
 from app.jobs.models import JobKind
-from app.provenance.models import Stamp, TraceQuery
-from app.provenance.service import ask_for_trace
+from app.provenance.models import Stamp, TraceQuery, Verdict
+from app.provenance.service import TraceFindings, answer_trace, ask_for_trace
 from app.speech.models import Clip, Generation
 from app.voices.models import Consent, Sample, SampleFile, Voice, VoiceState
 from tests.conftest import make_settings
@@ -75,11 +75,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         world.consent_in_review(in_review)
         _fill_storage(service)
         _clips_without_stamp(service, owner, voice)
-        with world.databases.writing() as session:
-            query = ask_for_trace(session, upload("t.wav"), asked_by=actor_of(owner.account), reason="test")
-            query.audio_key, query.seconds = f"traces/{query.id}/clean.flac", 1.0
-        for key in (query.storage_key, query.audio_key):
-            service.storage.put(key, UPLOADED)
+        _traced(service, owner)
         people = [
             _someone(service, "owner", owner),
             _someone(service, "moderator", world.newcomer(role=Role.MODERATOR)),
@@ -117,6 +113,16 @@ def _clips_without_stamp(service: Service, owner: NewAccount, voice: Voice) -> N
     generation = world.commit(claim)
     service.storage.put(f"generations/{generation.id}/{claim.fence}.wav", UNSTAMPED)
     world.speak(owner.account, voice)
+
+
+def _traced(service: Service, moderator: NewAccount) -> None:
+    """A file that was traced and led nowhere."""
+    with service.world.databases.writing() as session:
+        query = ask_for_trace(session, upload("t.wav"), asked_by=actor_of(moderator.account), reason="test")
+        key = f"traces/{query.id}/clean.flac"
+        answer_trace(session, query, TraceFindings(Verdict.NO_EVIDENCE, None, [], 1.0, 1.0, [0.5], key))
+    for each in (query.storage_key, key):
+        service.storage.put(each, UPLOADED)
 
 
 def _someone(service: Service, who: str, person: NewAccount) -> Someone:
