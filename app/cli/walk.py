@@ -27,8 +27,8 @@ Nobody knows exactly, but everybody has an opinion about it. After half an hour 
 turn gold, and someone at the back begins to whistle an old tune. Have you ever noticed how quickly strangers start to
 talk when the weather changes? By the time the island comes into view, the whole cabin is laughing at a story about a
 borrowed bicycle, a broken umbrella, and a very patient goat. The captain, who has heard it a hundred times, still
-smiles and rings the bell twice, once for the goat and once for good luck. Then the engine slows down, the ropes fly over, and
-everyone goes ashore to begin an ordinary day.
+smiles and rings the bell twice, once for the goat and once for good luck. Then the engine slows down, the ropes fly
+over, and everyone goes ashore to begin an ordinary day.
 """
 CLIP_SAYS = (
     "Good morning. This sentence was never spoken by anybody: a machine made it, in a voice that was lent with "
@@ -96,7 +96,8 @@ class Walk:
         with timed("the consent was checked"):
             voice = self._wait(voice_id, _consent_is_settled)
         attempt = voice["voice_verification"]["verification_attempts"][-1]
-        _refused_if(not attempt["accepted"], f"The consent is {attempt['state'].replace('_', ' ')}", attempt["reasons"])
+        settled = "needs a moderator's ear" if attempt["state"] == "in_review" else "was not accepted"
+        _refused_if(not attempt["accepted"], f"The consent {settled}", attempt["reasons"])
         note(f"in force: voice similarity {attempt['similarity']:.2f}, heard: {attempt['recording']['transcription']}")
         with timed("the voice was made"):
             voice = self._wait(voice_id, _voice_is_settled)
@@ -158,7 +159,7 @@ def _voice_is_settled(voice: dict[str, Any]) -> bool:
 
 def _refused_if(refused: bool, what: str, reasons: list[dict[str, str]]) -> None:
     if refused:
-        why = [f"  - {reason['message']}" for reason in reasons] or ["  - a moderator must listen to it"]
+        why = [f"  - {reason['message']}" for reason in reasons]
         raise Invalid("demo.refused", "\n".join([f"{what}.", *why]))
 
 

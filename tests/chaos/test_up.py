@@ -128,6 +128,15 @@ def test_the_broker_directory_may_vanish(service: Service, databases: Databases)
     assert results_of(databases, job_id) == (1, 1)
 
 
+def test_a_file_that_is_no_audio_cannot_be_traced(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "letter.wav").write_text("Dear Sir or Madam")
+    told = vouch(service.environment, "trace", str(tmp_path / "letter.wav"))
+    lost = vouch(service.environment, "trace", str(tmp_path / "missing.wav"))
+    assert told.returncode == lost.returncode == 1
+    assert "This is no audio file that can be read here." in told.stderr
+    assert "can't be read: no such file or directory" in lost.stderr
+
+
 def test_it_leaves_nothing_behind_however_it_ends(tmp_path: Path) -> None:
     with running(tmp_path / "data") as service:
         everything = service.processes()
