@@ -32,6 +32,8 @@ from tests.conftest import make_settings
 from tests.harness import Service, running, stock_voice, working
 from tests.world import actor_of, upload
 
+pytestmark = pytest.mark.slow
+
 UPLOADS = {
     "/v1/moderation/consents/{consent_id}/recording": {"moderator"},
     "/v1/moderation/consents/{consent_id}/sample": {"moderator"},
