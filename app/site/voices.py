@@ -222,7 +222,7 @@ def replace_sample(
             with acting(services, caller) as (session, account):
                 voices.add_sample(session, voices.own_voice(session, account, voice_id), stored.uploads)
             stored.keep()
-    except Invalid as error:
+    except (Invalid, Refused) as error:
         return _again(request, services, caller, voice_id, error, "files")
     return see(f"/voices/{voice_id}")
 

@@ -29,6 +29,9 @@ from app.voices.models import Consent, ConsentState, Sample, SampleFile, SampleS
 SAME_UPLOAD_WITHIN = timedelta(hours=1)
 """The same files under the same name within this time are a repeated request, not a second voice."""
 
+MAX_SAMPLES = 10
+"""Samples that one voice may try."""
+
 NOT_A_SLOT = (VoiceState.DELETED,)
 
 
@@ -114,6 +117,18 @@ def _same_upload(session: Session, account: Account, name: str, digest: str) -> 
     return session.scalars(query).first()
 
 
+def _limit_samples(session: Session, voice: Voice) -> None:
+    """Checking a sample costs seconds of a worker: nobody gets to keep one busy with rejected uploads."""
+    tried = session.scalar(select(func.count(Sample.id)).where(Sample.voice_id == voice.id)) or 0
+    if tried >= MAX_SAMPLES:
+        raise Refused(
+            "voice.sample_attempts",
+            f"{MAX_SAMPLES} samples of this voice were rejected.",
+            rule="voice.sample_attempts",
+            fix="Delete this voice and make a new one, with a recording that meets the checks.",
+        )
+
+
 def add_sample(session: Session, voice: Voice, uploads: Sequence[Upload], digest: str | None = None) -> Sample:
     """Add a sample to a draft voice, the first or another after one was rejected, and have it checked.
 
@@ -123,6 +138,7 @@ def add_sample(session: Session, voice: Voice, uploads: Sequence[Upload], digest
     kept = select(Sample.id).where(Sample.voice_id == voice.id, Sample.state != SampleState.REJECTED)
     if voice.state is not VoiceState.DRAFT or session.scalar(kept.limit(1)) is not None:
         raise Invalid("voice.not_draft", "This voice already has its sample. Make a new voice for another recording.")
+    _limit_samples(session, voice)
     digest = digest or hashlib.sha256("".join(upload.digest for upload in uploads).encode()).hexdigest()
     sample = Sample(voice_id=voice.id, digest=digest)
     session.add(sample)

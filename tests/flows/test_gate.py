@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 from typing import Any
 
@@ -19,7 +20,7 @@ from app.jobs.models import Job, JobKind
 from app.speech.models import Clip
 from app.voices import service
 from app.voices.models import Voice, VoiceState
-from tests.world import World, actor_of, upload
+from tests.world import GOOD_SAMPLE, World, actor_of, upload
 
 CLONE_GATE = [
     ({}, ""),
@@ -209,3 +210,20 @@ def test_text_with_nothing_to_say_is_refused_before_anything_is_made(world: Worl
     with pytest.raises(Invalid, match="nothing to say"):
         world.speak(account, voice, text)
     assert world.count(Job) == 0
+
+
+def test_a_voice_tries_ten_samples_and_no_more(world: World) -> None:
+    account = world.account()
+    voice = world.start_voice(account)
+    rejected = replace(GOOD_SAMPLE, reasons=[{"code": "sample.noise", "message": "Too noisy."}])
+
+    def try_again() -> None:
+        world.judge_sample(world.take(JobKind.INTAKE), rejected)
+        with world.databases.writing() as session:
+            service.add_sample(session, session.get_one(Voice, voice.id), [upload()])
+
+    for _ in range(service.MAX_SAMPLES - 1):
+        try_again()
+    with pytest.raises(Refused) as refused:
+        try_again()
+    assert refused.value.rule == "voice.sample_attempts"
