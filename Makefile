@@ -16,7 +16,7 @@ up: $(VENV)/.default              ## web, relay, worker and beat on this machine
 setup: $(VENV)/.dev
 
 test: $(VENV)/.dev lint           ## style, types, layers, then every test
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-services: $(VENV)/.dev       ## the whole flow on PostgreSQL with Redis and with RabbitMQ; both must be running
 	VOUCH_TEST_REQUIRE_SERVICES=1 $(BIN)/pytest tests/services

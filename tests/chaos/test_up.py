@@ -28,7 +28,7 @@ from app.speech.service import ask_for_speech
 from app.voices.models import Voice
 from tests.chaos.service import Service, alive, environment, running, until, vouch
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
+pytestmark = pytest.mark.slow
 
 JOB_SECONDS = 60.0
 EMAIL = "ada@example.org"
@@ -137,19 +137,6 @@ def test_a_file_that_is_no_audio_cannot_be_traced(service: Service, tmp_path: Pa
     assert "can't be read: no such file or directory" in lost.stderr
 
 
-def test_it_leaves_nothing_behind_however_it_ends(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as service:
-        everything = service.processes()
-        os.kill(service.process.pid, signal.SIGKILL)
-        until(lambda: not any(alive(pid) for pid in everything), 15, "nothing is left")
-    with running(tmp_path / "data") as again:
-        until(lambda: len(again.processes("celery_app worker")) == 2, 30, "the worker has its child")
-        everything = again.processes()
-        assert len(everything) == 6  # guardian, relay, worker and its child, beat, web
-        assert again.stop(signal.SIGINT) == 0
-        assert not any(alive(pid) for pid in everything)
-
-
 def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -192,3 +179,16 @@ def test_a_data_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     refused = vouch(environment(tmp_path / "file" / "data"), "up", "--port", "0")
     assert refused.returncode == 1
     assert "can't be written: not a directory" in refused.stderr
+
+
+def test_it_leaves_nothing_behind_however_it_ends(service: Service) -> None:
+    """The last test of this file: it ends the shared service, by `kill -9`, and starts another in its directory."""
+    everything = service.processes()
+    os.kill(service.process.pid, signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in everything), 15, "nothing is left")
+    with running(service.data) as again:
+        until(lambda: len(again.processes("celery_app worker")) == 2, 30, "the worker has its child")
+        everything = again.processes()
+        assert len(everything) == 6  # guardian, relay, worker and its child, beat, web
+        assert again.stop(signal.SIGINT) == 0
+        assert not any(alive(pid) for pid in everything)

@@ -17,8 +17,6 @@ from app.settings import Settings
 from app.voices.models import Voice, VoiceState
 from tests.chaos.service import environment, vouch
 
-pytestmark = pytest.mark.xdist_group("up")  # one process of these at a time
-
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
