@@ -78,12 +78,12 @@ def ask(
     request: Request,
     caller: SignedInModerator,
     services: Parts,
-    file: Annotated[UploadFile, File()],
+    file: Annotated[UploadFile | None, File()] = None,
     reason: Annotated[str, Form(max_length=5000)] = "",
 ) -> Response:
     """Have a file traced, and show the result's page."""
     try:
-        if not file.filename:
+        if file is None or not file.filename:
             raise Invalid("upload.missing", "Choose the file to trace.")
         with storing(services.storage, [file]) as stored:
             with acting(services, caller) as (session, _):
@@ -172,5 +172,6 @@ def _found(session: Session, generation: Generation) -> dict[str, Any]:
         "account_id": account.public_id,
         "account_email": account.email,
         "clip_url": None,
-        "stamp": stamp_badge(clip.voice, stamp) if stamp else None,
+        # The page of the voice is its owner's alone.
+        "stamp": {**stamp_badge(clip.voice, stamp), "voice_url": None} if stamp else None,
     }

@@ -26,6 +26,7 @@ router = APIRouter()
 Parts = Annotated[Services, Depends(services_of)]
 LANGUAGES = [{"code": "en-us", "label": "English (American)"}, {"code": "en-gb", "label": "English (British)"}]
 """What the embedded engine speaks well and the consent can be given in."""
+Files = Annotated[list[UploadFile] | None, File()]
 
 
 @router.get("/")
@@ -97,7 +98,7 @@ def make_voice(
     request: Request,
     caller: SignedIn,
     services: Parts,
-    files: Annotated[list[UploadFile], File()],
+    files: Files = None,
     name: Annotated[str, Form(max_length=500)] = "",
     language: Annotated[str, Form(max_length=12)] = "en-us",
 ) -> Response:
@@ -135,9 +136,9 @@ def _check_language(language: str) -> None:
         raise Invalid("voice.language", "Choose one of the languages of the list.")
 
 
-def _chosen(services: Services, files: list[UploadFile]) -> list[UploadFile]:
+def _chosen(services: Services, files: list[UploadFile] | None) -> list[UploadFile]:
     """The files of a form; a browser sends one without a name when nothing was chosen."""
-    chosen = [file for file in files if file.filename]
+    chosen = [file for file in files or [] if file.filename]
     if not chosen:
         raise Invalid("voice.no_files", "Choose a recording, or record one here.")
     if len(chosen) > services.settings.voices.max_files:
@@ -211,9 +212,7 @@ def consent_audio(request: Request, voice_id: str, caller: SignedIn, services: P
 
 
 @router.post("/voices/{voice_id}/sample")
-def replace_sample(
-    request: Request, voice_id: str, caller: SignedIn, services: Parts, files: Annotated[list[UploadFile], File()]
-) -> Response:
+def replace_sample(request: Request, voice_id: str, caller: SignedIn, services: Parts, files: Files = None) -> Response:
     """Another sample, after one was rejected."""
     try:
         with looking(services, caller) as (session, account):  # before the disk is touched
@@ -260,11 +259,11 @@ def submit_consent(
     voice_id: str,
     caller: SignedIn,
     services: Parts,
-    recording: Annotated[UploadFile, File()],
+    recording: Annotated[UploadFile | None, File()] = None,
 ) -> Response:
     """The recording of the sentence."""
     try:
-        if not recording.filename:
+        if recording is None or not recording.filename:
             raise Invalid("consent.no_recording", "Record the sentence or choose a recording of it.")
         with looking(services, caller) as (session, account):  # before the disk is touched
             voices.own_voice(session, account, voice_id)

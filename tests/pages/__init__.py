@@ -1,0 +1,1 @@
+"""Pages over real HTTP: who may see what, what each state shows, and that nothing in them can be misused."""
