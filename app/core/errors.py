@@ -136,6 +136,15 @@ def read_only() -> Unavailable:
     )
 
 
+def disk_failed() -> Unavailable:
+    """What a database that can't use its disk is reported as, when the reason is not known."""
+    return Unavailable(
+        "storage.disk_failed",
+        "The server can't use its disk at the moment, so nothing was saved.",
+        fix="Ask the operator to look at the disk and its quota, then try again.",
+    )
+
+
 def from_errno(number: int | None) -> DomainError | None:
     """The plain words for an error number of the operating system about room or permission to write; else None."""
     if number in _FULL:

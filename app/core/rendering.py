@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.errors import DomainError, RateLimited, disk_full, from_errno, read_only
+from app.core.errors import DomainError, RateLimited, disk_failed, disk_full, from_errno, read_only
 
 PageRenderer = Callable[[Request, DomainError], Response]
 
@@ -143,6 +143,8 @@ def _known_failure(error: BaseException) -> DomainError | None:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # extended codes keep the primary one in the low byte
         if code == sqlite3.SQLITE_FULL or "database or disk is full" in str(error):
             return disk_full()
+        if code == sqlite3.SQLITE_IOERR:  # a quota or a failing disk, which SQLite doesn't tell apart
+            return disk_failed()
         return read_only() if code in _SQLITE_READ_ONLY else None
     if isinstance(error, psycopg.errors.DiskFull):
         return disk_full()
