@@ -100,25 +100,13 @@ def test_a_second_service_on_the_same_directory_is_refused(service: Service) -> 
 def test_a_job_outlives_its_worker(service: Service, databases: Databases) -> None:
     job_id = speak(databases, "[[slow]] This sentence is cut off by the death of its worker.")
     until(lambda: job_of(databases, job_id).progress > 0.2, JOB_SECONDS, "the job is under way")
-    workers = service.processes("celery_app worker")
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
+    parent, *children = service.processes("celery_app worker")
+    os.kill(parent, signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in children), 10, "no orphan works on")
     until(lambda: job_of(databases, job_id).state is JobState.DONE, JOB_SECONDS, "the job is done")
     assert job_of(databases, job_id).attempt == 2
     assert results_of(databases, job_id) == (1, 1)
-    assert "was killed by SIGKILL" in service.log
-    assert not any(alive(pid) for pid in workers)
-
-
-def test_a_lone_dead_parent_leaves_no_second_worker(service: Service, databases: Databases) -> None:
-    """Celery's child process survives its parent's `kill -9`; the supervisor ends it, so that one worker is left."""
-    job_id = speak(databases, "[[slow]] Only the first process of the worker dies here.")
-    until(lambda: job_of(databases, job_id).progress > 0.2, JOB_SECONDS, "the job is under way")
-    parent, *children = service.processes("celery_app worker")
-    os.kill(parent, signal.SIGKILL)
-    until(lambda: not any(alive(pid) for pid in children), 10, "the orphan is gone")
-    until(lambda: job_of(databases, job_id).state is JobState.DONE, JOB_SECONDS, "the job is done")
-    assert results_of(databases, job_id) == (1, 1)
+    assert "worker was killed by SIGKILL" in service.log
 
 
 def test_the_broker_directory_may_vanish(service: Service, databases: Databases) -> None:
