@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app.accounts import service as accounts
 from app.accounts.identity import Caller, acting, looking
@@ -19,8 +21,10 @@ from app.jobs.models import JobKind
 from app.provenance.delivery import Delivery, deliver, stamp_of
 from app.speech.models import Clip
 from app.speech.service import ask_for_speech
-from app.voices.models import Voice
-from app.voices.service import start_voice
+from app.voices import consents
+from app.voices.models import Consent, Voice
+from app.voices.service import delete_voice, start_voice
+from tests.harness import until
 from tests.world import OPERATOR, World, actor_of, upload
 
 
@@ -128,26 +132,34 @@ def test_a_ban_beside_a_request_counts_for_that_request(world: World) -> None:
             )
 
 
-def test_a_voice_taken_away_beside_a_request_counts_for_that_request(world: World) -> None:
+@pytest.mark.parametrize("end", ["revoke", "delete"])
+def test_a_voice_taken_away_beside_a_request_counts_for_that_request(world: World, end: str) -> None:
+    """The request has found the voice ready and waits for its turn while the voice is taken away."""
     if world.databases.engine.dialect.name == "sqlite":
         pytest.skip("one writer at a time: nobody can come in between")
-
     account = world.account()
     voice = world.voice(account)
-    with world.databases.writing() as session:
-        loaded = session.get_one(Account, account.id)
-        assert session.get_one(Voice, voice.id).state == "ready"
-        world.revoke(voice)
+    with ThreadPoolExecutor(1) as pool:
+        with world.databases.writing() as session:
+            row = session.get_one(Voice, voice.id)
+            if end == "revoke":
+                consents.revoke(session, session.get_one(Consent, voice.consent_id), OPERATOR)
+            else:
+                delete_voice(session, row, OPERATOR)
+            session.flush()
+            request = pool.submit(world.speak, account, voice)
+            until(lambda: somebody_waits(world) or None, "the request to wait")
         with pytest.raises(DomainError) as refused:
-            ask_for_speech(
-                session,
-                loaded,
-                voice_id=voice.public_id,
-                text="Hello.",
-                output_format="wav_24000",
-                settings=world.settings,
-            )
-    assert refused.value.code == "voice_not_verified"
+            request.result()
+    assert refused.value.code == ("voice_not_verified" if end == "revoke" else "voice_not_ready")
+    assert world.count(Clip) == 0
+
+
+def somebody_waits(world: World) -> bool:
+    """Whether a transaction of this database waits for a lock."""
+    query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with world.databases.reading() as session:
+        return session.scalar(text(query)) is not None
 
 
 def test_a_suspension_that_has_run_out_is_over(world: World) -> None:

@@ -10,10 +10,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import select
 
 from app.billing.models import UsageEntry
@@ -52,8 +60,8 @@ class JobLife(RuleBasedStateMachine):
 
     claims = Bundle("claims")
 
-    @initialize()
-    def fresh_database(self) -> None:
+    @initialize(target=claims)
+    def fresh_database(self) -> Any:
         self.folder = Path(tempfile.mkdtemp())
         shutil.copy(TEMPLATE[0], self.folder / "vouch.db")
         chosen = make_settings(self.folder)
@@ -61,6 +69,9 @@ class JobLife(RuleBasedStateMachine):
         self.account = self.world.account()
         self.most = chosen.jobs.max_attempts
         self.model: dict[uuid.UUID, Expected] = {}
+        for _ in range(3):
+            self.create()
+        return self.claim(limit=2)
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -129,11 +140,13 @@ class JobLife(RuleBasedStateMachine):
         else:
             job.state = JobState.FAILED
 
-    @rule(claim=claims)
-    def time_passes(self, claim: Claim) -> None:
+    @rule(claim=claims, sweeps=st.booleans())
+    def time_passes(self, claim: Claim, sweeps: bool) -> None:
         if self.holds(claim):
             self.world.expire(claim)
             self.model[claim.job_id].expired = True
+            if sweeps:
+                self.sweep()
 
     @rule()
     def sweep(self) -> None:
@@ -185,14 +198,13 @@ class JobLife(RuleBasedStateMachine):
             assert last.get(str(key), JobState.QUEUED) == job.state
 
 
-@pytest.mark.usefixtures("sqlite_template")
 def test_the_life_of_jobs(sqlite_template: Path) -> None:
     TEMPLATE[:] = [sqlite_template]
-    from hypothesis.stateful import run_state_machine_as_test
-
-    run_state_machine_as_test(
-        JobLife,
-        settings=settings(
-            max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        ),
+    chosen = settings(
+        max_examples=40,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],  # making a failure smaller takes minutes here
     )
+    run_state_machine_as_test(JobLife, settings=chosen)

@@ -69,6 +69,11 @@ def test_the_only_tag_there_is_needs_no_runner_up() -> None:
     assert verdict_of_mark(replace(CLEAR, runner_up_z=-math.inf)) is Verdict.CONFIRMED
 
 
+@pytest.mark.parametrize("figure", ["bound", "z", "z_generation", "runner_up_z"])
+def test_a_figure_that_is_no_number_confirms_nothing(figure: str) -> None:
+    assert combine(replace(CLEAR, **{figure: math.nan}), None)[1] is None
+
+
 ANYTHING = st.floats(allow_nan=True, allow_infinity=True)
 FOUND = st.builds(
     MarkFound,
