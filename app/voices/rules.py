@@ -17,13 +17,14 @@ CHALLENGE_LENGTH = 6
 LANGUAGES = {"en": "English"}
 """Languages that a consent can be given in."""
 
-ACCEPT_WORD_ERRORS = 0.25
-"""Share of wrong words up to which the sentence counts as read. Whisper base makes 3-8 % errors on clear speech;
-names and a slip of the tongue need room."""
+# By benches/consent_words.py: of 24 readings by the donor voice all were verified (word errors 0.06 to 0.28, 4 to 6
+# random words found); of 446 recordings of other random words none came further than failed (at most 2 found).
+ACCEPT_WORD_ERRORS = 0.30
+"""Share of wrong words up to which the sentence counts as read."""
 REVIEW_WORD_ERRORS = 0.45
 """Above this it is another text."""
-ACCEPT_CHALLENGE = 5
-"""Random words (of six) that must be heard: one may be misheard."""
+ACCEPT_CHALLENGE = 4
+"""Random words (of six) that must be heard: speech recognition mishears single words without context."""
 REVIEW_CHALLENGE = 3
 
 
@@ -34,7 +35,7 @@ def challenge_words() -> tuple[str, ...]:
 
 
 def new_challenge() -> list[str]:
-    """Random words that end a statement: 6 of 190, about 45 bits, so no recording can be prepared."""
+    """Random words that end a statement: 6 of 189, about 45 bits, so no recording can be prepared."""
     words = list(challenge_words())
     secrets.SystemRandom().shuffle(words)
     return words[:CHALLENGE_LENGTH]
@@ -75,8 +76,7 @@ def judge(statement: str, challenge: Sequence[str], reading: Reading) -> Judgeme
     An empty `challenge` means that the statement has none to look for (only test statements have none).
     """
     errors = word_error_rate(statement, reading.transcript)
-    heard = words_of(reading.transcript)
-    found = sum(word.lower() in heard for word in challenge)
+    found = count_found(challenge, reading.transcript)
     words = _judge_words(errors, found, len(challenge))
     outcomes = {words, reading.speaker}
     reasons = tuple(r for r in (_WORDS.get(words), _SPEAKER.get(reading.speaker)) if r)
@@ -118,6 +118,30 @@ _SPEAKER = {
         "message": "This is not the voice of the sample. The person whose voice it is must read the sentence.",
     },
 }
+
+
+def count_found(challenge: Sequence[str], transcript: str) -> int:
+    """How many random words are in the last part of a transcript, each with up to a third of its letters wrong.
+
+    Letters are compared without spaces: recognition splits and joins words that have no context ("all of" for "olive").
+    """
+    letters = "".join(words_of(transcript))
+    end = letters[-(sum(map(len, challenge)) + _BEFORE_CHALLENGE) :]
+    return sum(_least_errors(word.lower(), end) <= len(word) // 3 for word in challenge)
+
+
+_BEFORE_CHALLENGE = 20
+"""Letters before the random words that are still looked at, so that a misheard word shifts nothing out."""
+
+
+def _least_errors(word: str, text: str) -> int:
+    """Least edit distance between `word` and any stretch of `text` (Sellers' algorithm)."""
+    row = [0] * (len(text) + 1)
+    for i, letter in enumerate(word, 1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(text, 1):
+            diagonal, row[j] = row[j], min(diagonal + (letter != other), row[j] + 1, row[j - 1] + 1)
+    return min(row)
 
 
 def words_of(text: str) -> list[str]:

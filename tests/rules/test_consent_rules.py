@@ -15,6 +15,7 @@ from app.voices.rules import (
     REVIEW_WORD_ERRORS,
     Reading,
     challenge_words,
+    count_found,
     judge,
     new_challenge,
     statement_of,
