@@ -6,6 +6,8 @@ import unicodedata
 
 _DROPPED = ("Cc", "Cs", "Co", "Cn")  # control, lone surrogate, private use, unassigned
 
+_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])  # embeddings, overrides and isolates
+
 
 def printable(text: str) -> str:
     """The text without control characters (tab and line break stay) and without halves of characters.
@@ -16,5 +18,8 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, limit: int) -> str:
-    """At most `limit` printable characters on one line, with single spaces."""
-    return " ".join(printable(text).split())[:limit].rstrip()
+    """At most `limit` printable characters on one line, with single spaces, read in the direction they are written.
+
+    Marks that turn the direction of writing round would make a name look like another one.
+    """
+    return " ".join(printable(text).translate(_TURNING).split())[:limit].rstrip()

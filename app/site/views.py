@@ -196,6 +196,8 @@ def _consent_now(voice: Voice, consent: Consent | None) -> tuple[str, int, bool]
         return voice.problem, 3, True
     if consent is None:
         return "The sample is good. Next, the speaker says that they agree.", 2, False
+    if consent.state is ConsentState.PENDING and consent.expires_at <= now():
+        return "The sentence was not read in time. Ask for a new one.", 2, True
     words, failed = _CONSENT_NOW.get(consent.state, ("The consent is settled.", False))
     return words, 2, failed
 

@@ -11,6 +11,8 @@ from sqlalchemy import func, select
 from app.accounts.models import ApiKey, Role
 from app.accounts.service import NewAccount
 from app.core.db import Base
+from app.jobs.models import JobKind
+from app.settings import Settings
 from app.voices.models import Consent, ConsentState, Voice, VoiceState
 from tests.conftest import make_settings
 from tests.harness import Service, running
@@ -77,6 +79,21 @@ def test_made_up_addresses(customer: Visitor, moderator: Visitor, made_up: str) 
         assert Page.read(answer.text).title.startswith("There is nothing here"), path
     for path in (f"/console/consents/{made_up}", f"/console/trace/{made_up}"):
         assert moderator.get(path).status_code == 404, path
+
+
+def test_what_no_database_can_keep(settings: Settings, visit: Visit) -> None:
+    """PostgreSQL takes no NUL: not in an address, not in a form."""
+    with running(settings, worker=False) as service:
+        person = visit(service, service.world.newcomer())
+        for path in ("/voices/a%00b", "/clips/a%00b", "/speak?voice_id=%00", "/history?page=" + "9" * 30):
+            assert person.get(path).status_code in (200, 404, 422), path
+        for path, form in (
+            ("/login", {"email": "a\x00b@example.org", "password": "\x00"}),
+            ("/speak", {"text": "\x00Hello", "voice_id": "\x00"}),
+            ("/account/keys", {"name": "a\x00b"}),
+            ("/account/password", {"current_password": "\x00", "new_password": "\x00" * 20}),
+        ):
+            assert person.post(path, **form).status_code in (200, 401, 404, 422), path
 
 
 def test_customers_stay_out_of_the_console(gallery: Gallery) -> None:
@@ -192,6 +209,24 @@ def test_making_and_speaking_from_the_pages(fresh: Service, visit: Visit) -> Non
     assert person.get(spoken.headers["location"]).status_code == 200
     assert person.post(f"{spoken.headers['location']}/cancel").status_code == 303
     assert "Cancelled." in person.get(spoken.headers["location"]).text
+
+
+@pytest.mark.parametrize("stuck", ["the cloning failed", "the plan had ended"])
+def test_a_voice_that_could_not_be_made_can_be_tried_again(fresh: Service, visit: Visit, stuck: str) -> None:
+    person = visit(fresh, fresh.world.newcomer())
+    if stuck == "the cloning failed":
+        voice = fresh.world.voice(person.account, VoiceState.FAILED)
+    else:
+        voice = fresh.world.voice(person.account, VoiceState.DRAFT)
+        fresh.world.change(person.account, plan="free")
+        fresh.world.give_consent(voice)
+        fresh.world.change(person.account, plan="creator")
+    path = f"/voices/{voice.public_id}"
+    assert ("post", f"{path}/consent/start") in Page.read(person.get(path).text).forms
+    assert person.post(f"{path}/consent/start", speaker_name="Ada Lovelace", language="en").status_code == 303
+    fresh.world.submit(voice)
+    fresh.world.hear(fresh.world.take(JobKind.CONSENT))
+    assert fresh.world.get(Voice, voice.id).state is VoiceState.CLONING
 
 
 def test_refused_forms_leave_no_file_and_no_row(fresh: Service, visit: Visit) -> None:
