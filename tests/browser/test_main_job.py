@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import READER, SPEECH, Person, Service
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 WORK_MS = 90_000  # recognition and speaker models on a busy machine
 CONSENT_SECONDS = 13  # the recorded sentence and a breath

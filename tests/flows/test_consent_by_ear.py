@@ -21,8 +21,6 @@ from tests.world import World, actor_of
 from workers.runtime import work_off
 from workers.tools import Tools
 
-pytestmark = pytest.mark.xdist_group("ears")
-
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
 SAYS = {name: files["consent.flac"] for name, files in json.loads((SPEECH / "transcripts.json").read_text()).items()}
 OWNER, OTHER = "reader_26", "reader_27"
