@@ -41,6 +41,7 @@ CMD ["python", "-m", "uvicorn", "--factory", "app.main:create_app", "--host", "0
 FROM run AS worker-cpu
 COPY --from=build-worker /opt/vouch /opt/vouch
 USER vouch
+RUN python -m workers.prepare_models
 HEALTHCHECK --interval=60s --timeout=20s --start-period=30s CMD ["python", "-m", "workers.selfcheck", "broker"]
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "celery", "--quiet", "-A", "workers.celery_app", "worker", "-Q", "cpu", "-c", "2", \
@@ -51,6 +52,7 @@ FROM run AS worker-gpu
 COPY --from=build-gpu /opt/vouch /opt/vouch
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER vouch
+RUN python -m workers.prepare_models
 HEALTHCHECK --interval=60s --timeout=20s --start-period=30s CMD ["python", "-m", "workers.selfcheck", "broker"]
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "celery", "--quiet", "-A", "workers.celery_app", "worker", "-Q", "gpu", "-c", "1", \
