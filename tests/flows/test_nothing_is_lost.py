@@ -17,20 +17,19 @@ from app.core import outbox
 from app.core.outbox import OutboxMessage
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
-from app.settings import get_settings
 from tests.world import World
-from workers.celery_app import make_broker_directory
+from workers.celery_app import app
 from workers.relay import relay_once
 
 
 @pytest.fixture
 def broker() -> Iterator[Path]:
-    """The broker of files of this process, empty."""
-    settings = get_settings()
-    shutil.rmtree(settings.broker_directory, ignore_errors=True)
-    make_broker_directory(settings)
-    yield settings.broker_directory / "messages"
-    shutil.rmtree(settings.broker_directory, ignore_errors=True)
+    """Where the broker of files of this process keeps its messages; empty."""
+    folder = Path(app.conf.broker_transport_options["data_folder_in"])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def rung(broker: Path) -> list[str]:
@@ -84,7 +83,7 @@ def test_a_broker_that_does_not_take_a_message_leaves_it_in_the_outbox(world: Wo
     with pytest.raises(Exception, match=r"messages|[Dd]irectory"):
         relay_once(world.databases)
     assert unsent(world) == 1
-    make_broker_directory(get_settings())
+    broker.mkdir()
     assert relay_once(world.databases) == 1
     assert (rung(broker), unsent(world)) == (["cpu"], 0)
 
