@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from app.core import outbox
+from app.core.db import now
 from app.jobs import service as jobs
 from workers.celery_app import RING_TASK, SWEEP_TASK, app
 from workers.runtime import work_off
 from workers.tools import tools
+
+KEEP_SENT = timedelta(days=1)
 
 
 @app.task(name=RING_TASK)
@@ -16,7 +22,7 @@ def ring(queue: str) -> None:
 
 @app.task(name=SWEEP_TASK)
 def sweep() -> None:
-    """Take back expired leases and ring again for jobs that nobody took."""
+    """Take back expired leases, ring again for jobs that nobody took, and forget doorbells of yesterday."""
     settings = tools().settings
     with tools().databases.writing() as session:
         jobs.sweep(
@@ -24,3 +30,4 @@ def sweep() -> None:
             max_attempts=settings.jobs.max_attempts,
             ring_again_after=settings.jobs.ring_again_after,
         )
+        outbox.forget_sent(session, now() - KEEP_SENT)

@@ -45,7 +45,7 @@ def create_account(
     password = crypto.secret_token()[:20]
     account = Account(
         email=email,
-        name=name.strip() or email.split("@")[0],
+        name=one_line(name, 120) or email.split("@")[0],
         role=role,
         plan=plan,
         verified_at=now() if verified else None,

@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, String, select, update
+from sqlalchemy import Index, String, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.db import Base, now, primary_key
@@ -56,3 +56,8 @@ def mark_sent(session: Session, messages: list[OutboxMessage]) -> None:
     """Note that the broker has taken the messages."""
     ids = [message.id for message in messages]
     session.execute(update(OutboxMessage).where(OutboxMessage.id.in_(ids)).values(sent_at=now()))
+
+
+def forget_sent(session: Session, before: datetime) -> None:
+    """Delete messages that were sent before a moment: they have no further use."""
+    session.execute(delete(OutboxMessage).where(OutboxMessage.sent_at < before))

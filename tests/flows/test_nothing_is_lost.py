@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,9 +15,11 @@ import pytest
 from sqlalchemy import select
 
 from app.core import outbox
+from app.core.db import now
 from app.core.outbox import OutboxMessage
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
+from app.jobs.service import RING
 from tests.world import World
 from workers.celery_app import app
 from workers.relay import relay_once
@@ -103,3 +106,14 @@ def test_relays_beside_each_other_do_no_harm(world: World, broker: Path) -> None
     assert sum(sent) == 20
     assert unsent(world) == 0
     assert set(rung(broker)) == {"cpu"}
+
+
+def test_sent_doorbells_are_forgotten_and_unsent_ones_kept(world: World) -> None:
+    with world.databases.writing() as session:
+        outbox.enqueue(session, RING, "cpu")
+        outbox.enqueue(session, RING, "gpu")
+        session.flush()
+        outbox.mark_sent(session, outbox.unsent(session, limit=1))
+    with world.databases.writing() as session:
+        outbox.forget_sent(session, now() + timedelta(seconds=1))
+    assert [message.queue for message in world.rows(select(OutboxMessage))] == ["gpu"]
