@@ -17,7 +17,6 @@ from app.accounts.models import Account
 from app.api.documented import Parts, TraceId, own_errors
 from app.api.views_voices import unix
 from app.api.waiting import finished, why_not_done
-from app.core import audit
 from app.core.services import Services
 from app.core.uploads import storing
 from app.jobs import service as jobs
@@ -132,10 +131,8 @@ def _ask(services: Services, caller: Caller, file: UploadFile, reason: str) -> t
 def _answer(services: Services, caller: Caller, trace_id: str) -> TraceAnswer:
     """The answer as it is now; that it names somebody to this caller goes into the audit."""
     with acting(services, caller) as (session, _):
-        query = provenance.trace_of(session, trace_id)
+        query = provenance.read_trace(session, trace_id, caller.actor)
         names = _names(session, query)
-        if names:
-            audit.record(session, caller.actor, "trace_query.read", query, reason=query.reason)
     return TraceAnswer(
         trace_id=query.public_id,
         state=query.state,

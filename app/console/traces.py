@@ -19,7 +19,7 @@ from app.jobs.models import JobKind
 from app.jobs.service import latest
 from app.provenance.delivery import stamp_of
 from app.provenance.models import TraceQuery, TraceState
-from app.provenance.service import ask_for_trace, recent_traces, trace_of
+from app.provenance.service import ask_for_trace, read_trace, recent_traces, trace_of
 from app.site.pages import page, see
 from app.site.views import stamp_badge
 from app.speech.models import Generation
@@ -46,7 +46,7 @@ def _form_page(
 ) -> Response:
     traces = [_row(session, query) for query in recent_traces(session)]
     status = 422 if errors else 200
-    return page(request, "trace.html", account, status, errors=errors or {}, reason=reason, refusal=None, traces=traces)
+    return page(request, "trace.html", account, status, errors=errors or {}, reason=reason, traces=traces)
 
 
 def _row(session: Session, query: TraceQuery) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def ask(
 
 @router.get("/{trace_id}")
 def show(request: Request, trace_id: str, caller: SignedInModerator, services: Parts) -> Response:
-    """One trace: its progress, then its verdict."""
+    """One trace: its progress, then its verdict. That it names somebody to this moderator is audited."""
     return _result_page(request, trace_id, caller, services, "trace_result.html")
 
 
@@ -123,8 +123,8 @@ def audio(request: Request, trace_id: str, caller: SignedInModerator, services: 
 def _result_page(
     request: Request, trace_id: str, caller: SignedInModerator, services: Services, template: str
 ) -> Response:
-    with looking(services, caller) as (session, account):
-        query = trace_of(session, trace_id)
+    with acting(services, caller) as (session, account):
+        query = read_trace(session, trace_id, caller.actor)
         live = query.state is TraceState.WAITING
         return page(request, template, account, trace=_result(session, query), live=live)
 
@@ -171,7 +171,6 @@ def _found(session: Session, generation: Generation) -> dict[str, Any]:
         "voice_id": clip.voice.public_id,
         "account_id": account.public_id,
         "account_email": account.email,
-        "clip_url": None,
         # The page of the voice is its owner's alone.
         "stamp": {**stamp_badge(clip.voice, stamp), "voice_url": None} if stamp else None,
     }

@@ -126,6 +126,17 @@ def trace_of(session: Session, public_id: str) -> TraceQuery:
     return found
 
 
+def read_trace(session: Session, public_id: str, reader: Actor) -> TraceQuery:
+    """As `trace_of`, for showing it to `reader`: that it names an account to them goes into the audit.
+
+    Needs a writing session. Raises NotFound.
+    """
+    query = trace_of(session, public_id)
+    if query.generation is not None:
+        audit.record(session, reader, "trace_query.read", query, reason=query.reason)
+    return query
+
+
 def recent_traces(session: Session, limit: int = 50) -> list[TraceQuery]:
     """The newest trace queries."""
     return list(session.scalars(select(TraceQuery).order_by(TraceQuery.id.desc()).limit(limit)))

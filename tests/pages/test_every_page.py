@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from sqlalchemy import select
 from starlette.routing import Match
 
+from app.core.audit import AuditEntry
 from tests.pages.browsing import Page, own_path, visitor
 from tests.pages.gallery import Gallery
 
@@ -64,6 +66,19 @@ def test_only_sure_traces_name_an_account(gallery: Gallery) -> None:
         if state.startswith("console trace"):
             named = gallery.owner.account.email in gallery.pages[path][1].text
             assert named == (state.split()[-1] in ("confirmed", "strong")), state
+
+
+def test_each_look_at_a_name_is_in_the_audit(gallery: Gallery) -> None:
+    def looks() -> int:
+        actor, action = str(gallery.moderator.account.id), "trace_query.read"
+        query = select(AuditEntry).where(AuditEntry.actor_id == actor, AuditEntry.action == action)
+        return len(gallery.service.world.rows(query))
+
+    for state, (path, _) in gallery.shown.items():
+        if state.startswith("console trace"):
+            before = looks()
+            gallery.moderator.get(path)
+            assert looks() - before == (state.split()[-1] in ("confirmed", "strong")), state
 
 
 def test_what_people_write_is_shown_and_not_run(gallery: Gallery) -> None:
