@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from app.jobs import service as jobs
 from app.voices import consents, results
 from app.voices.models import Sample, Voice
-from workers.audio.decode import Limits, decode
 from workers.audio.resample import resample
 from workers.engines.base import EngineError, VoiceSample
 from workers.intake import voiceprint_of
+from workers.recordings import decoded
 from workers.runtime import Held, JobFailure, each
 from workers.tools import Tools
+
+_LONGEST_SECONDS = 1_000.0  # no accepted sample is as long
 
 
 def work(held: Held, tools: Tools) -> None:
@@ -48,10 +47,7 @@ def _load(held: Held, tools: Tools) -> tuple[Voice, Sample]:
 
 def _voice_sample(voice: Voice, sample: Sample, tools: Tools) -> VoiceSample:
     assert sample.audio_key is not None  # checked by _load
-    with tempfile.TemporaryDirectory(prefix="vouch-clone-") as folder:
-        path = Path(folder) / "clean.flac"
-        tools.storage.download(sample.audio_key, path)
-        speech = decode(path, Limits(max_seconds=1_000))
+    speech = decoded(sample.audio_key, _LONGEST_SECONDS, tools)
     print_ = voiceprint_of(sample, tools)
     return VoiceSample(
         pcm16k=resample(speech.pcm, speech.sample_rate, 16_000),

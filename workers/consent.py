@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from app.jobs import service as jobs
 from app.voices import results
 from app.voices.models import Consent, Sample
 from app.voices.results import ConsentFindings
 from app.voices.rules import Reading
-from workers.audio.decode import AudioRejected, Decoded, Limits, decode
-from workers.audio.encode import encode
+from workers.audio.decode import AudioRejected, Decoded
 from workers.audio.peaks import peaks
 from workers.audio.resample import resample
 from workers.audio.speakers import ACCEPT, match, voiceprint
 from workers.audio.vad import cut, speech_segments
-from workers.intake import CLEAN_FORMAT, CLEAN_RATE, voiceprint_of
+from workers.intake import voiceprint_of
+from workers.recordings import cleaned, decoded, keep
 from workers.runtime import Held, JobFailure, each
 from workers.tools import Tools
 
@@ -59,18 +56,14 @@ def _load(held: Held, tools: Tools) -> tuple[Consent, Sample]:
 def _decode(consent: Consent, tools: Tools) -> Decoded:
     if consent.recording_key is None:
         raise JobFailure("consent.no_recording", "The recording of the sentence is missing.")
-    with tempfile.TemporaryDirectory(prefix="vouch-consent-") as folder:
-        path = Path(folder) / "upload"
-        tools.storage.download(consent.recording_key, path)
-        return decode(path, Limits(max_seconds=LONGEST_SECONDS))
+    return decoded(consent.recording_key, LONGEST_SECONDS, tools)
 
 
 def _hear(held: Held, tools: Tools, consent: Consent, sample: Sample, recording: Decoded) -> ConsentFindings:
     heard = resample(recording.pcm, recording.sample_rate, 16_000)
     drawn = peaks(heard)
     key = f"consents/{consent.id}/clean.flac"
-    clean = resample(recording.pcm, recording.sample_rate, CLEAN_RATE)
-    tools.storage.put(key, encode(clean, CLEAN_RATE, CLEAN_FORMAT).data)
+    keep(key, cleaned([recording]), tools)
     speech = cut(heard, speech_segments(heard))
     seconds = len(speech) / 16_000
     if seconds < SHORTEST_SPEECH:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +16,14 @@ from app.voices import results
 from app.voices.models import Sample, SampleFile
 from app.voices.results import SampleFindings
 from workers.audio.checks import SampleReport, check_sample
-from workers.audio.decode import AudioRejected, Decoded, Limits, decode
-from workers.audio.encode import encode
+from workers.audio.decode import AudioRejected, Decoded
 from workers.audio.peaks import peaks
 from workers.audio.prosody import prosody
 from workers.audio.resample import resample
 from workers.audio.speakers import Voiceprint, voiceprint
+from workers.recordings import CLEAN_RATE, cleaned, decoded, keep
 from workers.runtime import Held, JobFailure, each
 from workers.tools import Tools
-
-CLEAN_RATE = 24_000
-"""What is kept of a sample: the rate of the engines; speech has little above 12 kHz."""
-CLEAN_FORMAT = "flac_24000"
 
 
 def work(held: Held, tools: Tools) -> None:
@@ -38,9 +32,9 @@ def work(held: Held, tools: Tools) -> None:
         jobs.report(session, held.claim, 0.05, "reading the recordings")
         results.sample_checking(session, session.get_one(Sample, held.claim.subject_id))
     files = _files(held, tools)
-    pieces, unreadable = _decode_all(files, tools)
-    if unreadable:
-        findings = SampleFindings([], unreadable, {}, 0.0, [], None)
+    pieces, problems = _decode_all(held, files, tools)
+    if problems:
+        findings = SampleFindings([], problems, {}, 0.0, [], None)
     else:
         held.report(0.3, "listening to the recordings")
         findings = _measure(held, tools, pieces)
@@ -58,18 +52,20 @@ def _files(held: Held, tools: Tools) -> list[SampleFile]:
         return list(session.scalars(query).one().files)
 
 
-def _decode_all(files: Sequence[SampleFile], tools: Tools) -> tuple[list[Decoded], list[dict[str, str]]]:
-    """The audio of all files, and what is wrong with those that can't be used."""
+def _decode_all(held: Held, files: Sequence[SampleFile], tools: Tools) -> tuple[list[Decoded], list[dict[str, str]]]:
+    """The audio of all files, and what is wrong with those that can't be used, or with all of them together."""
     longest = tools.settings.voices.max_speech.total_seconds() * 2  # pauses are allowed, hours are not
-    pieces, problems = [], []
-    with tempfile.TemporaryDirectory(prefix="vouch-intake-") as folder:
-        for file in files:
-            path = Path(folder) / "upload"
-            tools.storage.download(file.storage_key, path)
-            try:
-                pieces.append(decode(path, Limits(max_seconds=longest)))
-            except AudioRejected as rejected:
-                problems.append({"code": rejected.code, "message": f"{file.name}: {rejected.message}"})
+    pieces: list[Decoded] = []
+    problems: list[dict[str, str]] = []
+    for file in files:
+        held.check()
+        try:
+            pieces.append(decoded(file.storage_key, longest, tools))
+        except AudioRejected as rejected:
+            problems.append({"code": rejected.code, "message": f"{file.name}: {rejected.message}"})
+        if sum(piece.source.seconds for piece in pieces) > longest:  # each is short enough: bounds the memory of many
+            message = f"Together the recordings are longer than {longest:.0f} seconds. Please send fewer of them."
+            return [], [{"code": "sample.too_long", "message": message}]
     return pieces, problems
 
 
@@ -80,7 +76,7 @@ def _measure(held: Held, tools: Tools, pieces: Sequence[Decoded]) -> SampleFindi
         min_speech_seconds=limits.min_speech.total_seconds(),
         max_speech_seconds=limits.max_speech.total_seconds(),
     )
-    clean = np.concatenate([resample(piece.pcm, piece.sample_rate, CLEAN_RATE) for piece in pieces])
+    clean = cleaned(pieces)
     checks = [asdict(check) for check in report.checks]
     drawn = peaks(clean)
     if not report.accepted:
@@ -90,7 +86,7 @@ def _measure(held: Held, tools: Tools, pieces: Sequence[Decoded]) -> SampleFindi
     figures = prosody(speech)
     folder = f"samples/{held.claim.subject_id}"
     tools.storage.put(f"{folder}/voiceprint.npz", _packed(_voiceprint(speech)))
-    tools.storage.put(f"{folder}/clean.flac", encode(clean, CLEAN_RATE, CLEAN_FORMAT).data)
+    keep(f"{folder}/clean.flac", clean, tools)
     return SampleFindings(checks, [], asdict(figures), report.speech_seconds, drawn, f"{folder}/clean.flac")
 
 

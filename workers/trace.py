@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +15,11 @@ from app.provenance.rules import MarkFound, combine
 from app.provenance.service import TraceFindings, answer_trace, issued_tags
 from app.speech.models import Generation
 from workers.audio.decode import AudioRejected, Decoded, Limits, decode
-from workers.audio.encode import encode
 from workers.audio.peaks import peaks
-from workers.audio.resample import resample
-from workers.intake import CLEAN_FORMAT, CLEAN_RATE
 from workers.marks import credentials
 from workers.marks.credentials import CredentialReading
 from workers.marks.matching import Match, nearest
+from workers.recordings import cleaned, fetched, keep
 from workers.runtime import Held, JobFailure, each
 from workers.tools import Tools
 
@@ -69,11 +65,9 @@ handle = each(work)
 def _read(held: Held, tools: Tools) -> tuple[TraceQuery, bytes, Decoded]:
     with tools.databases.reading() as session:
         query = session.get_one(TraceQuery, held.claim.subject_id)
-    with tempfile.TemporaryDirectory(prefix="vouch-trace-") as folder:
-        path = Path(folder) / "upload"
-        tools.storage.download(query.storage_key, path)
+    with fetched(query.storage_key, tools) as file:
         try:
-            return query, path.read_bytes(), decode(path, Limits(max_seconds=LONGEST_SECONDS))
+            return query, file.read(), decode(file, Limits(max_seconds=LONGEST_SECONDS))
         except AudioRejected as rejected:
             raise JobFailure(rejected.code, rejected.message) from rejected
 
@@ -88,8 +82,7 @@ def _chance(found: MarkFound | None, signed: uuid.UUID | None) -> float:
 def _keep(query: TraceQuery, audio: Decoded, tools: Tools) -> str:
     """Store what was decoded, for listening; gives its key."""
     key = f"traces/{query.id}/clean.flac"
-    clean = resample(audio.pcm, audio.sample_rate, CLEAN_RATE)
-    tools.storage.put(key, encode(clean, CLEAN_RATE, CLEAN_FORMAT).data)
+    keep(key, cleaned([audio]), tools)
     return key
 
 

@@ -10,12 +10,11 @@ import builtins
 import itertools
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 import obstore
 import structlog
@@ -84,18 +83,12 @@ class Storage:
         with _plain_words():
             return obstore.head(self._store, key)["size"]
 
-    def download(self, key: str, path: Path) -> None:
-        """Write the object to the file `path`, which is replaced whole or left as it was. Raises NotFound."""
+    def download(self, key: str, file: IO[bytes]) -> None:
+        """Write the object to an open file. Raises NotFound before anything is written."""
         chunks = self.stream(key)
         with _plain_words():
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.writelines(chunks)
-                Path(name).replace(path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            file.writelines(chunks)
+            file.flush()
 
     def delete(self, key: str) -> None:
         """Remove the object; no error when there is none."""

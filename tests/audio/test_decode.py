@@ -53,6 +53,13 @@ def test_reads_the_formats_that_people_have(write: Write, name: str, codec: str,
     assert np.abs(np.fft.rfft(middle)).argmax() == 440
 
 
+def test_an_open_file_is_read_from_its_start(write: Write) -> None:
+    path = write("a.wav", "pcm_s16le", TONE)
+    with path.open("rb") as file:
+        file.read(1000)
+        np.testing.assert_array_equal(decode(file).pcm, decode(path).pcm)
+
+
 def test_many_channels_at_a_high_rate_become_mono_at_48_khz(write: Write) -> None:
     eight = np.zeros((8, 192_000), np.float32)
     eight[3] = 0.8 * np.sin(2 * np.pi * 1000 * np.arange(192_000) / 192_000)

@@ -86,17 +86,15 @@ def test_ranges(storage: Storage) -> None:
             storage.stream("clip", start, end)
 
 
-def test_download_replaces_whole_or_not_at_all(storage: Storage, tmp_path: Path) -> None:
-    target = tmp_path / "there" / "clip.wav"
-    target.parent.mkdir()
-    target.write_bytes(b"old")
-    with pytest.raises(NotFound):
-        storage.download("missing", target)
-    assert target.read_bytes() == b"old"
-    storage.put("clip", BIG)
-    storage.download("clip", target)
-    assert target.read_bytes() == BIG
-    assert list(target.parent.iterdir()) == [target]
+def test_download_writes_the_whole_object_or_nothing(storage: Storage, tmp_path: Path) -> None:
+    target = tmp_path / "clip.wav"
+    with target.open("wb") as file:
+        with pytest.raises(NotFound):
+            storage.download("missing", file)
+        assert file.tell() == 0
+        storage.put("clip", BIG)
+        storage.download("clip", file)
+        assert target.read_bytes() == BIG
 
 
 def test_missing_and_deleted(storage: Storage) -> None:

@@ -34,8 +34,6 @@ from tests.pages.browsing import OWN_FORM, Page, Visitor
 from workers.audio.decode import decode
 from workers.audio.resample import resample
 
-pytestmark = pytest.mark.xdist_group("bad input")
-
 Floats = NDArray[np.float32]
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
 FOREIGN = re.compile(
@@ -203,6 +201,12 @@ def refused(service: Service, person: Visitor, *files: tuple[str, bytes]) -> set
 def test_files_that_are_refused(service: Service, person: Visitor, name: str, make: object, codes: set[str]) -> None:
     assert callable(make)
     assert refused(service, person, (name, make())) == codes
+
+
+def test_files_that_are_too_long_together(service: Service, person: Visitor) -> None:
+    """Each is short enough; what a sample may cost in memory counts for all of them."""
+    half = encoded(np.zeros(190 * 8000, np.float32), "flac", "flac", 8000)
+    assert refused(service, person, ("one.flac", half), ("two.flac", half)) == {"sample.too_long"}
 
 
 def test_two_speakers(service: Service, person: Visitor) -> None:

@@ -7,9 +7,11 @@ no more than the result, and gets no secret: what a damaged or hostile file can 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -63,15 +65,18 @@ class Decoded:
     source: SourceInfo
 
 
-def decode(path: Path, limits: Limits | None = None) -> Decoded:
-    """Decode a wav, flac, mp3, m4a, aac, ogg or webm file; channels are averaged.
+def decode(source: Path | IO[bytes], limits: Limits | None = None) -> Decoded:
+    """Decode a wav, flac, mp3, m4a, aac, ogg or webm file; channels are averaged. An open file is read from its start.
 
     Raises AudioRejected for anything in the file that is at fault, OSError if the file can't be opened.
     A file that was cut off is accepted for the part that is there.
     """
     limits = limits or Limits()
-    with path.open("rb") as source, tempfile.TemporaryFile() as samples, tempfile.TemporaryFile() as verdict:
-        size = path.stat().st_size
+    opened = source.open("rb") if isinstance(source, Path) else nullcontext(source)
+    with opened as file, tempfile.TemporaryFile() as samples, tempfile.TemporaryFile() as verdict:
+        file.flush()
+        os.lseek(file.fileno(), 0, os.SEEK_SET)  # the child reads the descriptor, past this process's buffer
+        size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise AudioRejected("audio.empty", "The file is empty. Please record or export it again.")
         if size > limits.max_bytes:
@@ -80,7 +85,7 @@ def decode(path: Path, limits: Limits | None = None) -> Decoded:
                 f"The file has {size / 2**20:.0f} MB; the most is {limits.max_bytes / 2**20:.0f} MB. "
                 "Please cut it or save it as MP3 or FLAC.",
             )
-        _run_child(source, samples, verdict, limits)
+        _run_child(file, samples, verdict, limits)
         verdict.seek(0)
         return _result(json.loads(verdict.read()), samples)
 
