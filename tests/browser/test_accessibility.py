@@ -14,7 +14,7 @@ from tests.conftest import make_settings, missing
 from tests.harness import running
 from tests.pages.gallery import Gallery, furnish
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = ((390, 844), (1280, 900))

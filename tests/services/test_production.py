@@ -25,7 +25,7 @@ SPEECH = Path(__file__).parents[1] / "data" / "speech"
 STATEMENT = json.loads((SPEECH / "transcripts.json").read_text())["reader_26"]["consent.flac"]
 TEXT = "A sentence of this length is enough for the mark to hold, even where the line is bad and the hour is late."
 
-pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.xdist_group("brokers")]
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 
 def test_from_a_minute_of_speech_to_a_traced_clip(production: Production) -> None:
