@@ -20,7 +20,7 @@ from app.accounts import service
 from app.accounts.models import Account
 from app.accounts.rules import Capability
 from app.core.audit import Actor
-from app.core.errors import Forbidden, Unauthenticated
+from app.core.errors import Unauthenticated
 from app.core.services import Services, services_of
 from app.settings import Settings
 
@@ -117,6 +117,5 @@ def looking(services: Services, caller: Caller) -> Iterator[tuple[Session, Accou
 
 def _present(session: Session, caller: Caller) -> Account:
     account = session.get_one(Account, caller.account_id)
-    if Capability.SIGN_IN not in service.capabilities_of(account):
-        raise Forbidden("account.banned", "This account has been closed for breaking the rules.")
+    service.refuse_banned(account)
     return account

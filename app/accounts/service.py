@@ -59,8 +59,13 @@ def create_account(
     return NewAccount(account, password, key)
 
 
+def _folded(email: str) -> str:
+    """The one spelling of an address that is stored and looked up."""
+    return unicodedata.normalize("NFKC", email).strip().lower()
+
+
 def _clean_email(email: str) -> str:
-    email = unicodedata.normalize("NFKC", email).strip().lower()
+    email = _folded(email)
     if len(email) > 254 or not _EMAIL.fullmatch(email):
         raise Invalid("account.email", "That is not an e-mail address. It should look like name@example.org.")
     return email
@@ -77,15 +82,22 @@ def require(account: Account, capability: Capability) -> None:
         raise Forbidden("account.not_allowed", "Your account may not do this.")
 
 
+def refuse_banned(account: Account) -> None:
+    """Raise Forbidden for an account that may not even sign in now."""
+    if Capability.SIGN_IN not in capabilities_of(account):
+        raise Forbidden("account.banned", "This account has been closed for breaking the rules.")
+
+
 def log_in(
     session: Session, *, email: str, password: str, address: str, user_agent: str, lifetime: timedelta
 ) -> tuple[LoginSession, str]:
     """Start a session; gives the row and the cookie's token.
 
-    Raises Unauthenticated, the same for an unknown address and a wrong password, and RateLimited after many failures.
-    The caller commits failures too: see `FailedLogin`.
+    Raises Unauthenticated, the same for an unknown address and a wrong password, Forbidden for a banned account, and
+    RateLimited after many failures. The caller hands `facts["who"]` of an Unauthenticated to `note_failed_login`, in a
+    transaction of its own: this one is rolled back.
     """
-    email = unicodedata.normalize("NFKC", email).strip().lower()
+    email = _folded(email)
     who = crypto.digest(f"{email}|{address}")
     _refuse_guessing(session, who)
     account = session.scalar(select(Account).where(Account.email == email))
@@ -93,8 +105,7 @@ def log_in(
         crypto.spend_time_on(password)
     if account is None or not crypto.password_matches(account.password_hash, password):
         raise Unauthenticated("login.wrong", "E-mail or password is wrong.", facts={"who": who})
-    if Capability.SIGN_IN not in capabilities_of(account):
-        raise Forbidden("account.banned", "This account has been closed for breaking the rules.")
+    refuse_banned(account)
     token = crypto.secret_token()
     login = LoginSession(
         account_id=account.id,
@@ -123,7 +134,7 @@ def note_failed_login(session: Session, who: str) -> None:
 
 
 def account_of_session(session: Session, token: str) -> tuple[Account, LoginSession]:
-    """Who is behind a session cookie. Raises Unauthenticated when it is unknown, ended, expired or banned."""
+    """Who is behind a session cookie. Raises Unauthenticated when it is unknown or over, Forbidden when banned."""
     row = session.execute(
         select(Account, LoginSession)
         .join(LoginSession, LoginSession.account_id == Account.id)
@@ -131,7 +142,7 @@ def account_of_session(session: Session, token: str) -> tuple[Account, LoginSess
     ).one_or_none()
     if row is None or row[1].ended_at is not None or row[1].expires_at <= now():
         raise Unauthenticated("session.ended", "Please sign in.")
-    _refuse_banned(row[0])
+    refuse_banned(row[0])
     return row[0], row[1]
 
 
@@ -144,13 +155,8 @@ def account_of_key(session: Session, key: str) -> tuple[Account, ApiKey]:
     ).one_or_none()
     if row is None or row[1].revoked_at is not None:
         raise Unauthenticated("invalid_api_key", "The API key is not valid. Make one on your account page.")
-    _refuse_banned(row[0])
+    refuse_banned(row[0])
     return row[0], row[1]
-
-
-def _refuse_banned(account: Account) -> None:
-    if Capability.SIGN_IN not in capabilities_of(account):
-        raise Forbidden("account.banned", "This account has been closed for breaking the rules.")
 
 
 def key_use_is_stale(key: ApiKey) -> bool:
@@ -213,11 +219,3 @@ def change_password(
         .values(ended_at=now())
     )
     audit.record(session, actor, "account.password_changed", account)
-
-
-def account_by_email(session: Session, email: str) -> Account:
-    """The account of an address. Raises NotFound."""
-    account = session.scalar(select(Account).where(Account.email == email.strip().lower()))
-    if account is None:
-        raise NotFound("account.not_found", f"There is no account for {email}.")
-    return account

@@ -7,11 +7,13 @@ import hmac
 import os
 import secrets
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 _passwords = PasswordHasher()  # RFC 9106's low-memory profile: 64 MiB, 3 passes
+_HASHING = BoundedSemaphore(4)  # so many at once, or a flood of log-ins would take 64 MiB for each thread
 
 
 def public_token() -> str:
@@ -31,13 +33,15 @@ def digest(token: str) -> str:
 
 def hash_password(password: str) -> str:
     """Argon2id hash with its parameters."""
-    return _passwords.hash(password)
+    with _HASHING:
+        return _passwords.hash(password)
 
 
 def password_matches(hashed: str, password: str) -> bool:
     """Whether the password is right. Takes as long for wrong ones."""
     try:
-        return _passwords.verify(hashed, password)
+        with _HASHING:
+            return _passwords.verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
 

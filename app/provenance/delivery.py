@@ -8,9 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.models import Account
-from app.accounts.rules import Capability
-from app.accounts.service import capabilities_of
-from app.core.errors import Forbidden, NotFound
+from app.accounts.service import refuse_banned
+from app.core.errors import NotFound
 from app.provenance.models import Stamp
 from app.speech.formats import FORMATS
 from app.speech.models import Clip, Generation
@@ -53,8 +52,7 @@ def deliver(stamp: Stamp | None, account: Account, clip: Clip) -> Delivery:
     """A delivery of the clip to its owner. Raises NotFound without a stamp, Forbidden when standing forbids it."""
     if stamp is None or clip.account_id != account.id:
         raise NotFound("audio_not_ready", "This clip has no audio.")
-    if Capability.SIGN_IN not in capabilities_of(account):
-        raise Forbidden("account.banned", "This account has been closed for breaking the rules.")
+    refuse_banned(account)
     form = FORMATS[stamp.output_format]
     name = f"vouch-{clip.public_id}.{form.extension}"
     return Delivery(stamp.storage_key, form.mime, name, stamp.size, stamp.sha256)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from app.accounts.service import account_by_email
+from app.accounts.models import Account
 from app.billing.models import UsageEntry
 from app.core.db import Databases
 from app.jobs.models import Job, JobState
@@ -56,7 +56,7 @@ def speak(databases: Databases, text: str) -> uuid.UUID:
     """Ask for a clip by a stock voice; gives the id of its job."""
     with databases.writing() as session:
         voice = session.scalars(select(Voice).where(Voice.stock_id == "fake-low")).one()
-        account = account_by_email(session, EMAIL)
+        account = session.scalars(select(Account).where(Account.email == EMAIL)).one()
         clip = ask_for_speech(
             session, account, voice_id=voice.public_id, text=text, output_format="wav_24000", settings=Settings()
         )
