@@ -120,6 +120,23 @@ def test_the_manifest_holds_what_it_should_and_no_more(authority: Authority, sou
     assert "account" not in everything
 
 
+@pytest.mark.parametrize("content", ["a text", 3, [{"generation_ref": "Zk3vQ8mTt1"}], {"generation_ref": ["Zk3"]}])
+def test_a_stranger_may_put_anything_under_our_label(
+    content: object, authority: Authority, sound: NDArray[np.float32]
+) -> None:
+    manifest = {
+        "claim_generator_info": [{"name": "somebody"}],
+        "assertions": [{"label": "io.vouch.generation", "data": content}],
+    }
+    signer = authority.signer
+    info = c2pa.C2paSignerInfo(b"es256", signer.chain_pem.encode(), signer.key_pem.encode(), None)
+    out = io.BytesIO()
+    with c2pa.Signer.from_info(info) as native, c2pa.Builder(manifest) as builder:
+        builder.set_intent(c2pa.C2paBuilderIntent.CREATE, c2pa.C2paDigitalSourceType.DIGITAL_CREATION)
+        builder.sign(native, "audio/wav", io.BytesIO(encode(sound, "audio/wav")), out)
+    assert read(out.getvalue(), "audio/wav", authority.anchor_pem).generation_ref is None
+
+
 @pytest.mark.parametrize("mime", sorted(MIME_TYPES))
 def test_a_file_that_points_elsewhere_makes_no_connection(
     mime: str, authority: Authority, sound: NDArray[np.float32]

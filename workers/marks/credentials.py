@@ -129,7 +129,7 @@ def sign(audio: bytes, mime: str, claim: Claim, signer: Signer) -> bytes:
 
 
 def read(audio: bytes, mime: str, anchors_pem: str) -> CredentialReading:
-    """What the credentials in a file say; never raises, whatever the bytes.
+    """What the credentials in a file say; never raises, whatever the bytes and whatever a stranger's manifest holds.
 
     `anchors_pem`: certificates of the authorities to trust, one after the other, or "" to trust none.
     Files of more than 64 MiB and types without credentials are "none".
@@ -151,7 +151,8 @@ def read(audio: bytes, mime: str, anchors_pem: str) -> CredentialReading:
 
 def _reading(store: Mapping[str, Any]) -> CredentialReading:
     manifest = store.get("manifests", {}).get(store.get("active_manifest"), {})
-    data = {item["label"]: item.get("data", {}) for item in manifest.get("assertions", [])}
+    assertions = {item["label"]: item.get("data") for item in manifest.get("assertions", [])}
+    data = {label: content for label, content in assertions.items() if isinstance(content, dict)}
     signature = manifest.get("signature_info", {})
     failures = store.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
     reference = data.get(GENERATION_LABEL, {}).get("generation_ref")
@@ -165,7 +166,9 @@ def _reading(store: Mapping[str, Any]) -> CredentialReading:
 
 
 def _created_when(actions: Mapping[str, Any]) -> str | None:
-    return next((a.get("when") for a in actions.get("actions", []) if a.get("action") == "c2pa.created"), None)
+    listed = actions.get("actions")
+    named = [action for action in listed if isinstance(action, dict)] if isinstance(listed, list) else []
+    return next((action.get("when") for action in named if action.get("action") == "c2pa.created"), None)
 
 
 def _moment(text: Any) -> datetime | None:
