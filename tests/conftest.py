@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     own = tempfile.mkdtemp(prefix="vouch-tests-")
     os.environ["VOUCH_DATA_DIR"] = own
+    os.environ["VOUCH_LOG_LEVEL"] = "WARNING"  # a test that looks at the log sets its own level
     config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
 
 
@@ -139,11 +140,3 @@ def databases(settings: Settings) -> Iterator[Databases]:
 def world(settings: Settings, databases: Databases) -> World:
     """People, voices and clips on a real database, made through the services."""
     return World(settings, databases)
-
-
-@pytest.fixture
-def sqlite_world(sqlite_settings: Settings) -> Iterator[World]:
-    """A world on SQLite only, where the database makes no difference."""
-    opened = Databases(sqlite_settings)
-    yield World(sqlite_settings, opened)
-    opened.close()

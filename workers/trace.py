@@ -11,13 +11,15 @@ from sqlalchemy import select
 
 from app.jobs import service as jobs
 from app.provenance.models import TraceQuery
-from app.provenance.rules import MarkFound, combine
+from app.provenance.rules import CONFIRM_RATE, MarkFound, combine
 from app.provenance.service import TraceFindings, answer_trace, issued_tags
 from app.speech.models import Generation
 from workers.audio.decode import AudioRejected, Decoded, Limits, decode
 from workers.audio.peaks import peaks
+from workers.audio.resample import resample
 from workers.marks import credentials
 from workers.marks.credentials import CredentialReading
+from workers.marks.detect import Search
 from workers.marks.matching import Match, nearest
 from workers.recordings import cleaned, fetched, keep
 from workers.runtime import Held, JobFailure, each
@@ -25,6 +27,8 @@ from workers.tools import Tools
 
 LONGEST_SECONDS = 600.0
 """Longest recording that is searched; a longer one must be cut to the part in question."""
+_SEARCHES: tuple[Search, ...] = ("plain", "full")
+_READ_RATE = 16_000  # Hz of what the mark is read from, whatever the rate of the file
 _MIME_BY_MAGIC = ((b"RIFF", "audio/wav"), (b"fLaC", "audio/flac"), (b"ID3", "audio/mpeg"), (b"\xff", "audio/mpeg"))
 
 
@@ -73,10 +77,10 @@ def _read(held: Held, tools: Tools) -> tuple[TraceQuery, bytes, Decoded]:
 
 
 def _chance(found: MarkFound | None, signed: uuid.UUID | None) -> float:
-    """Upper bound of the chance of a wrong match: the mark's, or none where only a signature speaks."""
-    if found is None:
-        return 1.0 if signed is None else 0.0
-    return min(found.bound, 1.0)
+    """Upper bound of the chance of a wrong match: the mark's, or none where a signature speaks and no mark does."""
+    if signed is not None and (found is None or found.bound > CONFIRM_RATE):
+        return 0.0
+    return min(found.bound, 1.0) if found is not None else 1.0
 
 
 def _keep(query: TraceQuery, audio: Decoded, tools: Tools) -> str:
@@ -117,15 +121,18 @@ def _issued(tools: Tools) -> Tags:
 
 def _by_mark(held: Held, audio: Decoded, tags: Tags, tools: Tools) -> tuple[MarkFound | None, dict[str, Any]]:
     """The issued tag that fits best: a plain search first, then one over changes of speed, tempo and pitch."""
+    if not tags.ids:
+        return None, {"channel": "mark", "sentence": "No generation has been made here yet."}
+    heard = resample(audio.pcm, audio.sample_rate, _READ_RATE)
     match = None
-    for search in ("plain", "full"):
+    for search in _SEARCHES:
         held.check()
-        match = nearest(tools.keys.ring.read(audio.pcm, audio.sample_rate, search), tags.rows)
+        match = nearest(tools.keys.ring.read(heard, _READ_RATE, search), tags.rows, len(_SEARCHES))
         if match is not None and match.accepted:
             break
         held.report(0.5, "looking for a changed copy")
     if match is None:
-        return None, {"channel": "mark", "sentence": "No generation has been made here yet, or the file is too short."}
+        return None, {"channel": "mark", "sentence": "The file is too short to hold a mark."}
     found = MarkFound(
         generation_id=tags.ids[match.index],
         z=match.z,

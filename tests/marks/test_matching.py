@@ -37,6 +37,13 @@ def test_the_bound_is_hoeffdings_and_the_threshold_its_inverse() -> None:
     assert false_match_bound(accept_z(1000, 8), 1000, 8) == pytest.approx(ACCEPT_BOUND)
 
 
+def test_each_search_that_may_be_made_has_its_chance_of_a_wrong_match(tags: NDArray[np.uint8]) -> None:
+    one, two = (nearest([reading(signs(tags[7]))], tags, searches) for searches in (1, 2))
+    assert one is not None
+    assert two is not None
+    assert two.bound == 2 * one.bound
+
+
 def test_random_bits_stay_below_the_bound(tags: NDArray[np.uint8]) -> None:
     rng = np.random.default_rng(2)
     matches = [nearest([reading(rng.normal(0, 1, 128).astype(np.float32))], tags) for _ in range(100)]

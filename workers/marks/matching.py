@@ -13,7 +13,7 @@ from workers.marks.detect import Reading
 from workers.marks.pattern import BITS, TAG_BYTES, signs
 from workers.marks.spectrum import Floats
 
-ACCEPT_BOUND = 1e-4  # at most so many wrong matches expected in one search, whatever the audio
+ACCEPT_BOUND = 1e-4  # at most so many wrong matches expected for one query, whatever the audio
 _SHORTLIST = 512  # tags scored with soft bits: one that can be accepted is among the nearest few by hard bits
 
 
@@ -29,12 +29,12 @@ class Match:
     runner_up: int | None  # row of the best tag of other content, None when there is none
     runner_up_z: float  # -inf when there is none
     hypotheses: int  # readings that were compared
-    bound: float  # expected number of wrong matches this good in this search, from above
+    bound: float  # expected number of wrong matches this good for this query, from above
     reading: Reading
 
     @property
     def accepted(self) -> bool:
-        """Whether a wrong match this good is expected less than ACCEPT_BOUND times in such a search."""
+        """Whether a wrong match this good is expected less than ACCEPT_BOUND times for such a query."""
         return self.bound <= ACCEPT_BOUND
 
 
@@ -54,8 +54,11 @@ def accept_z(tags: int, hypotheses: int) -> float:
     return math.sqrt(2 * math.log(max(tags * hypotheses, 1) / ACCEPT_BOUND))
 
 
-def nearest(readings: Sequence[Reading], tags: NDArray[np.uint8]) -> Match | None:
+def nearest(readings: Sequence[Reading], tags: NDArray[np.uint8], searches: int = 1) -> Match | None:
     """The tag of `tags` (n, 16) uint8 that agrees best with any of the readings; None when either is empty.
+
+    `searches` is how many searches of the same audio may be made until one is accepted: each has its chance of a
+    wrong match, so `bound` is for all of them together.
 
     One pass over the tags by hard bits for each reading, then soft bits for the nearest 512: 10^5 tags and 8
     readings take some 20 ms of one core. Memory: 24 bytes for each tag besides the tags themselves.
@@ -85,7 +88,7 @@ def nearest(readings: Sequence[Reading], tags: NDArray[np.uint8]) -> Match | Non
         runner_up=int(rows[rival]) if rival_z > -np.inf else None,
         runner_up_z=rival_z,
         hypotheses=len(readings),
-        bound=false_match_bound(z, len(tags), len(readings)),
+        bound=searches * false_match_bound(z, len(tags), len(readings)),
         reading=reading,
     )
 
