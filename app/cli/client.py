@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import httpx2
 
@@ -13,10 +14,18 @@ TIMEOUT = 240.0  # seconds: text-to-speech holds its request open while it works
 
 
 class Client:
-    """One account's view of a service."""
+    """One account's view of a service. Use it in a `with` block, which closes its connections."""
 
     def __init__(self, address: str, api_key: str) -> None:
         self._http = httpx2.Client(base_url=address, headers={"xi-api-key": api_key}, timeout=TIMEOUT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
 
     def add_voice(self, name: str, sample: Path) -> str:
         """Start a voice from one file; gives its id."""

@@ -18,7 +18,7 @@ from app.accounts.models import Account
 from app.cli.common import OPERATOR, how_rare, opened_services
 from app.core.errors import Invalid, Unavailable
 from app.core.services import Services
-from app.core.uploads import store_upload
+from app.core.uploads import storing
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobState
 from app.provenance.models import TraceQuery, TraceState, Verdict
@@ -66,12 +66,13 @@ def trace(
 
 def _ask(services: Services, path: Path, reason: str) -> str:
     try:
-        with path.open("rb") as file:
-            upload = store_upload(services.storage, _Incoming(path.name, file))
+        with path.open("rb") as file, storing(services.storage, [_Incoming(path.name, file)]) as stored:
+            with services.databases.writing() as session:
+                query = ask_for_trace(session, stored.uploads[0], asked_by=OPERATOR, reason=reason)
+            stored.keep()
     except OSError as error:
         raise Invalid("trace.file", f"{path} can't be read: {(error.strerror or str(error)).lower()}.") from error
-    with services.databases.writing() as session:
-        return ask_for_trace(session, upload, asked_by=OPERATOR, reason=reason).public_id
+    return query.public_id
 
 
 def _wait(services: Services, query_id: str, *, show: bool) -> None:

@@ -48,7 +48,11 @@ class Walk:
         folder.mkdir(exist_ok=True, mode=0o700)
 
     def run(self, sample: Path | None, consent: Path | None) -> None:
-        """The whole way. Raises Invalid with the product's reasons where it refuses."""
+        """The whole way, once. Raises Invalid with the product's reasons where it refuses."""
+        with self._api, self._moderation:
+            self._clone_speak_trace(sample, consent)
+
+    def _clone_speak_trace(self, sample: Path | None, consent: Path | None) -> None:
         own = sample is not None
         if sample is None:
             sample = self._folder / "sample.wav"

@@ -12,7 +12,8 @@ import pytest
 from app.accounts.service import account_of_key, log_in
 from app.cli import trace
 from app.core.db import Databases
-from app.core.errors import Unavailable
+from app.core.errors import Invalid, Unavailable
+from app.core.storage import open_storage
 from app.settings import Settings
 from app.voices.models import Voice, VoiceState
 from tests.chaos.service import environment, vouch
@@ -128,3 +129,15 @@ def test_without_a_worker_a_trace_says_how_to_start_one(
     with pytest.raises(Unavailable, match="none is running") as refused:
         trace.trace(tmp_path / "a.wav")
     assert refused.value.fix == "Start the service with `vouch up`, then ask again."
+
+
+def test_a_trace_that_is_not_asked_for_keeps_no_file(
+    installed: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.wav").write_text("a stranger's voice")
+    monkeypatch.setenv("VOUCH_DATA_DIR", installed["VOUCH_DATA_DIR"])
+    storage = open_storage(Settings())
+    before = storage.list("uploads")
+    with pytest.raises(Invalid, match="Write why"):
+        trace.trace(tmp_path / "a.wav", reason=" ")
+    assert storage.list("uploads") == before
