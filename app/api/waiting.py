@@ -46,7 +46,7 @@ def why_not_done(job: Job) -> DomainError:
     code = job.error_code or job.state.value
     message = job.error_message or "It was cancelled."
     if job.state is JobState.REFUSED:
-        return Refused(code, message, rule=code, fix="See the notice on your account page.")
+        return Refused(code, message, rule=code, fix="See the standing on your account page.")
     if code in _OUR_FAULT or code.startswith("storage."):
         return Unavailable(code, message, fix="Try again; if it stays so, tell the operator.")
     return Invalid(code, message)

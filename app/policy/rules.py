@@ -43,8 +43,8 @@ def may_clone(facts: CloneFacts) -> Verdict:
     if not facts.may_clone:
         return _refuse(
             "clone.standing",
-            "Your account may not clone voices at the moment.",
-            "See the notice on your account page.",
+            "This account may not clone voices at the moment.",
+            "See its standing on the account page. Moderators need a customer's account for this.",
         )
     if not facts.plan_paid:
         return _refuse("clone.plan", f"The {facts.plan_name} plan has stock voices only.", "Choose a paid plan.")
@@ -88,8 +88,8 @@ def may_speak(facts: SpeakFacts) -> Verdict:
     if not facts.may_speak:
         return _refuse(
             "speak.standing",
-            "Your account may not make clips at the moment.",
-            "See the notice on your account page.",
+            "This account may not make clips at the moment.",
+            "See its standing on the account page. Moderators need a customer's account for this.",
         )
     if facts.cloned and not facts.plan_paid:
         return _refuse(

@@ -46,7 +46,6 @@ def refusal_of(error: DomainError, what: str) -> dict[str, Any]:
         "why": error.message,
         "rule": error.rule or error.code,
         "fix": [error.fix] if error.fix else [],
-        "ask": None,
     }
 
 

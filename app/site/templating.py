@@ -1,7 +1,7 @@
 """The Jinja environment that site and console render with, and the words that its filters produce.
 
-`app.main` builds it once with `environment()`. Undefined names raise, so that a page which is missing
-something fails in a test and not in front of a person.
+`app.site.pages` builds it once for each application with `environment()`. Undefined names raise, so that a page which
+is missing something fails in a test and not in front of a person.
 """
 
 from __future__ import annotations

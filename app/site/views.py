@@ -73,13 +73,13 @@ def _job_refusal(job: Job) -> Card:
         "why": job.error_message or "The rules do not allow it.",
         "rule": job.error_code or "refused",
         "fix": [],
-        "ask": None,
     }
 
 
 def stamp_badge(voice: Voice, stamp: Stamp) -> Card:
     """What is known of a finished clip in `voice`, for the stamp macro."""
     generation = stamp.generation
+    has_page = voice.account_id is not None and voice.state is not VoiceState.DELETED
     mark = f"An inaudible mark, found again in the finished file (strength {stamp.mark_strength_db:.1f} dB)."
     if not stamp.traceable:
         mark += " The clip is too short for the mark alone to name it in a damaged copy."
@@ -87,12 +87,11 @@ def stamp_badge(voice: Voice, stamp: Stamp) -> Card:
         "id": generation.public_ref,
         "made_at": generation.created_at,
         "voice": voice.name,
-        "voice_url": f"/voices/{voice.public_id}" if voice.account_id else None,
+        "voice_url": f"/voices/{voice.public_id}" if has_page else None,
         "consent": "In force when it was made." if generation.consent_id else None,
         "mark": mark,
         "credentials": "Signed content credentials (C2PA) in the file." if stamp.credentials else None,
-        "ledger_row": None,
-        "ledger_hash": stamp.sha256,
+        "sha256": stamp.sha256,
     }
 
 
@@ -264,7 +263,7 @@ def _consent_card(voice: Voice, consent: Consent | None) -> Card | None:
         "peaks": consent.peaks,
         "seconds": consent.scores.get("speech_seconds"),
         "audio_url": f"/voices/{voice.public_id}/consent/audio" if consent.audio_key else None,
-        "decided_at": consent.decided_at or consent.revoked_at,
+        "decided_at": consent.revoked_at or consent.decided_at,
     }
 
 

@@ -27,7 +27,7 @@ def lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     """A function that returns the JSON log lines written since its last call."""
     root = logging.getLogger()
     level = root.level
-    configure_logging(Settings(data_dir=tmp_path, log_format="json"), "web")
+    configure_logging(Settings(data_dir=tmp_path, log_level="INFO", log_format="json"), "web")
     yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     root.handlers.clear()
     root.setLevel(level)
