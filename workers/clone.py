@@ -25,12 +25,14 @@ def work(held: Held, tools: Tools) -> None:
         artefact = engine.prepare_voice(_voice_sample(voice, sample, tools), lambda _: held.check())
     except EngineError as error:
         raise JobFailure("clone.engine", str(error)) from error
-    key = f"voices/{voice.id}/{held.claim.fence}.npz"
+    key = f"voices/{voice.id}/{held.claim.job_id}-{held.claim.fence}.npz"  # no other try of any job writes there
     tools.storage.put(key, artefact)
     with tools.databases.writing() as session:
         jobs.finish(session, held.claim)
         name = f"{engine.info.id}/{engine.info.version}"
         results.voice_made(session, session.get_one(Voice, voice.id), engine=name, artefact_key=key)
+    if voice.artefact_key is not None:  # from before its consent was revoked; deleting the voice would miss it
+        tools.storage.delete(voice.artefact_key)
 
 
 handle = each(work)
