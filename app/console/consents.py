@@ -101,7 +101,7 @@ def _consent_page(
 
 
 def _facts(session: Session, consent: Consent) -> dict[str, Any]:
-    attempts = select(func.count(Consent.id)).where(Consent.voice_id == consent.voice_id)
+    attempts = select(func.count(Consent.recorded_at)).where(Consent.voice_id == consent.voice_id)
     decided_by = session.get(Account, consent.decided_by) if consent.decided_by else None
     decision = None
     if decided_by is not None:

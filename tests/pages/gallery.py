@@ -152,6 +152,11 @@ def _voices(gallery: Gallery, world: World, owner: Account) -> None:
     _show(gallery, "failed", world.voice(owner, VoiceState.FAILED), "The voice could not be made")
     _show(gallery, "ready, silent so far", world.voice(owner), "Nothing has been spoken in this voice yet.")
     _show(gallery, "disabled, consent revoked", world.voice(owner, VoiceState.DISABLED), "Consent was withdrawn")
+    stopped = world.voice(owner, VoiceState.CLONING)
+    with world.databases.writing() as session:
+        for job in jobs.open_jobs(session, subject_id=stopped.id):
+            jobs.cancel(session, job, OPERATOR)
+    _show(gallery, "disabled, cloning cancelled", stopped, "Whose voice is it?")
 
 
 def _clips(gallery: Gallery, world: World, owner: Account, voice: Voice) -> None:

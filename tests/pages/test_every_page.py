@@ -31,7 +31,7 @@ def test_every_state_shows_what_matters(gallery: Gallery) -> None:
         if words not in page.text:
             missing[state] = page.text
     assert missing == {}
-    assert len(gallery.shown) == 32
+    assert len(gallery.shown) == 33
 
 
 def test_the_changing_part_alone_says_the_same(gallery: Gallery) -> None:
@@ -79,6 +79,11 @@ def test_each_look_at_a_name_is_in_the_audit(gallery: Gallery) -> None:
             before = looks()
             gallery.moderator.get(path)
             assert looks() - before == (state.split()[-1] in ("confirmed", "strong")), state
+
+
+def test_a_refusal_says_whom_to_ask(gallery: Gallery) -> None:
+    _, page = gallery.pages[gallery.shown["clip refused"][0]]
+    assert "Rule voice.no_consent If this looks wrong, ask your administrator and name the rule." in page.text
 
 
 def test_what_people_write_is_shown_and_not_run(gallery: Gallery) -> None:
