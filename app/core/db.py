@@ -102,12 +102,14 @@ class Databases:
 
 
 def make_engine(settings: Settings) -> Engine:
-    """An engine for `settings.database_url`."""
+    """An engine for `settings.database_url`. Its errors, which are logged, leave the parameters of statements out."""
     url = settings.database_url
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=settings.database.pool_size, max_overflow=10, pool_pre_ping=True)
+        pool: dict[str, Any] = {"pool_size": settings.database.pool_size, "max_overflow": 10, "pool_pre_ping": True}
+        return create_engine(url, hide_parameters=True, **pool)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False})
+    connect_args = {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}
+    engine = create_engine(url, hide_parameters=True, connect_args=connect_args)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
