@@ -51,5 +51,5 @@ lock:                             ## maintainers: refresh the hash-pinned lock f
 	  uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $$set || exit 1; \
 	done
 
-clean:
-	rm -rf $(VENV) .cache node_modules data
+clean:                            ## what set-up made; data/ stays: it holds the keys that clips are traced by
+	rm -rf $(VENV) .cache node_modules

@@ -61,8 +61,8 @@ def init_keys(directory: Path, service_name: str) -> list[str]:
         authority = Authority.create(service_name)
         for name, text in (
             (CHAIN, authority.signer.chain_pem),
-            (KEY, authority.signer.key_pem),
             (ANCHOR, authority.anchor_pem),
+            (KEY, authority.signer.key_pem),  # last: where it is, the others are
         ):
             write_secret(directory / name, text.encode())
             made.append(name)
