@@ -12,12 +12,12 @@ pitch. "rank" is the place of the right speaker among all, 1 is best. RTF is sec
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from pathlib import Path
 
 import numpy as np
 
+from app.voices.rules import word_error_rate
 from workers.audio.decode import decode
 from workers.audio.prosody import prosody
 from workers.audio.resample import resample
@@ -63,17 +63,6 @@ def say(engine: kokoro.KokoroEngine, artefact: bytes, texts: tuple[str, ...]) ->
     started = time.perf_counter()
     pcm, rate = join(engine.speak([SpeakRequest("k", " ".join(texts), "en-us", artefact)]))
     return resample(pcm, rate, RATE), (time.perf_counter() - started) / (pcm.size / rate)
-
-
-def word_errors(said: str, heard: str) -> float:
-    """Word error rate, 0 is perfect."""
-    a, b = (re.findall(r"[a-z']+", text.lower()) for text in (said, heard))
-    row = list(range(len(b) + 1))
-    for i, word in enumerate(a, 1):
-        previous, row[0] = row[0], i
-        for j, other in enumerate(b, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (word != other))
-    return row[-1] / len(a)
 
 
 def expected_sounds() -> dict[str, dict[str, Floats]]:
@@ -134,7 +123,7 @@ def main() -> None:
         )
         own, other, stocked, matched = (f"{r:.2f}/{v:.2f}" for r, v in pairs)
         places = "/".join(str(rank(voice, name, people, e)) for e in ("resemblyzer", "d-vector"))
-        errors = word_errors(" ".join(SENTENCES), transcriber.transcribe(speech, "en").text)
+        errors = word_error_rate(" ".join(SENTENCES), transcriber.transcribe(speech, "en").text)
         pitch = f"{manner.f0_median:.0f}/{prosody(speech).f0_median:.0f}"
         print(
             f"{name:8} {own:10} {other:10} {stocked} {nearest:13} {matched:10} {places:5} {pitch:13} {errors:.3f} "

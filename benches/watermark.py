@@ -20,11 +20,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-import onnxruntime
 import soxr
 from scipy.signal import fftconvolve
 
-from workers import weights
+from workers.audio.noise import cleanness
 from workers.marks import assure
 from workers.marks.detect import Search
 from workers.marks.matching import ACCEPT_BOUND, Match, accept_z, nearest
@@ -166,25 +165,9 @@ def log_spectral_distance(a: Floats, b: Floats) -> float:
     return float(np.sqrt(np.mean((first - second)[first > first.max() - 50] ** 2)))
 
 
-class Dnsmos:
-    """DNSMOS P.835 overall quality, 1 to 5: the published model and its published polynomial."""
-
-    def __init__(self) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        path = weights.locate("dnsmos") / "sig_bak_ovr.onnx"
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def __call__(self, audio: Floats) -> float:
-        window = np.resize(audio, (1, int(9.01 * RATE))).astype(np.float32)
-        raw = self._session.run(None, {self._session.get_inputs()[0].name: window})[0][0][2]
-        return float(np.polyval([-0.06766283, 1.11546468, 0.04602535], raw))
-
-
 def quality(pairs: list[tuple[Floats, Floats]]) -> None:
     """Prints what the mark does to the sound."""
-    dnsmos = Dnsmos()
-    changes = [dnsmos(marked) - dnsmos(plain) for plain, marked in pairs]
+    changes = [cleanness(marked).overall - cleanness(plain).overall for plain, marked in pairs]
     distances = [log_spectral_distance(plain, marked) for plain, marked in pairs]
     print(f"\nDNSMOS overall: change {np.mean(changes):+.3f} on average, {min(changes):+.3f} at worst")
     print(f"log-spectral distance: {np.mean(distances):.2f} dB on average, {max(distances):.2f} at worst")

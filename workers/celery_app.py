@@ -15,7 +15,6 @@ from celery.signals import setup_logging, worker_process_init
 from app.core.telemetry import configure_logging
 from app.settings import Settings, get_settings
 
-QUEUES = ("cpu", "gpu")
 RING_TASK = "vouch.ring"
 SWEEP_TASK = "vouch.sweep"
 _EACH_DOORBELL = ("celery.beat", "celery.worker.strategy", "celery.app.trace")

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import wave
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
+from workers.audio.encode import encode
 from workers.engines.base import EngineError, Floats, Segment
 from workers.engines.join import join
 from workers.engines.piper import PiperVoice
@@ -32,15 +30,6 @@ def donor(text: str) -> tuple[Floats, int]:
     )
 
 
-def write_wav(path: Path, pcm: Floats, rate: int) -> None:
-    """A 16-bit mono wav file."""
-    with wave.open(str(path), "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(rate)
-        out.writeframes((np.clip(pcm, -1.0, 1.0) * 32767).astype("<i2").tobytes())
-
-
 @lru_cache(maxsize=1)
 def _voice() -> PiperVoice:
     return PiperVoice()
@@ -53,7 +42,8 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="wav file to write")
     arguments = parser.parse_args()
     try:
-        write_wav(arguments.out, *donor(arguments.text))
+        pcm, rate = donor(arguments.text)
+        arguments.out.write_bytes(encode(pcm, rate, f"wav_{rate}").data)
     except (EngineError, OSError) as error:
         sys.exit(f"donor: {error}")
 

@@ -36,12 +36,11 @@ def broker() -> dict[str, Any]:
 def engine(name: str) -> dict[str, Any]:
     """Whether the engine of the settings is known, and its licence."""
     try:
-        get_engine(name)
+        info = get_engine(name).info
     except (EngineError, ImportError) as error:
         return _entry("engine", False, str(error), "Choose one with VOUCH_SPEECH__ENGINE.")
-    entry = ENGINES[name]
-    use = "audio may be sold" if entry.commercial else "audio may NOT be sold"
-    return _entry("engine", True, f"{name}: {entry.licence}, {use}; weights: {entry.weights}")
+    use = "audio may be sold" if info.commercial else "audio may NOT be sold"
+    return _entry("engine", True, f"{name}: {info.licence}, {use}; weights: {ENGINES[name].weights}")
 
 
 def models() -> Iterator[dict[str, Any]]:

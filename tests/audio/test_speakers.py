@@ -11,7 +11,7 @@ import pytest
 from workers.audio.decode import Decoded
 from workers.audio.mel import filterbank, mel_power
 from workers.audio.prosody import prosody
-from workers.audio.speakers import Outcome, compare, encoders, match, similarity, voiceprint
+from workers.audio.speakers import Outcome, encoders, match, similarity, voiceprint
 from workers.audio.torch_file import load_tensors
 
 
@@ -27,9 +27,9 @@ def test_same_person_accepted_another_refused(speech: dict[str, Decoded]) -> Non
             assert result.score == pytest.approx((result.dvector + result.resemblyzer) / 2)
 
 
-def test_silence_is_nobody(speech: dict[str, Decoded]) -> None:
+def test_silence_is_nobody() -> None:
     assert voiceprint(np.zeros(16_000 * 3, np.float32)) is None
-    assert compare(speech["reader_26/consent"].pcm, np.zeros(0, np.float32)).outcome is Outcome.REFUSE
+    assert voiceprint(np.zeros(0, np.float32)) is None
 
 
 def test_embeddings_are_unit_vectors_and_ignore_the_level_where_they_should(speech: dict[str, Decoded]) -> None:

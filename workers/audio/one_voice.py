@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.audio.speakers import encoders
+from workers.audio.speakers import encoders, unit
 
 _BLOCK = 2.0  # seconds of speech judged together: longer ones mix the turns of a conversation
 _LEAST_BLOCKS = 3  # one or two odd blocks (a laugh, a cough) are no second voice
@@ -28,7 +28,7 @@ def voice_agreement(speech16k: Floats) -> float:
     first, second = _split(blocks)
     if min(len(first), len(second)) < _LEAST_BLOCKS:
         return 1.0
-    return float(_unit(first.mean(axis=0)) @ _unit(second.mean(axis=0)))
+    return float(unit(first.mean(axis=0)) @ unit(second.mean(axis=0)))
 
 
 def _embedded_blocks(speech16k: Floats) -> Floats:
@@ -42,7 +42,7 @@ def _embedded_blocks(speech16k: Floats) -> Floats:
     for block in range(int(seconds // _BLOCK)):
         parts = [embeddings[of == block] for of, embeddings in per_encoder]
         if all(len(part) for part in parts):
-            blocks.append(_unit(np.concatenate([_unit(part.mean(axis=0)) for part in parts])))
+            blocks.append(unit(np.concatenate([unit(part.mean(axis=0)) for part in parts])))
     return np.array(blocks, np.float32)
 
 
@@ -54,10 +54,5 @@ def _split(blocks: Floats) -> tuple[Floats, Floats]:
         nearer_second = (blocks @ centres.T).argmax(axis=1) == 1
         if nearer_second.all() or not nearer_second.any():
             break
-        centres = _unit(np.stack([blocks[~nearer_second].mean(axis=0), blocks[nearer_second].mean(axis=0)]))
+        centres = unit(np.stack([blocks[~nearer_second].mean(axis=0), blocks[nearer_second].mean(axis=0)]))
     return blocks[~nearer_second], blocks[nearer_second]
-
-
-def _unit(vectors: Floats) -> Floats:
-    scaled: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-    return scaled

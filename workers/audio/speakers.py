@@ -45,7 +45,8 @@ def similarity(a: Floats, b: Floats) -> float:
     return float(np.dot(a, b))
 
 
-def _unit(vectors: Floats) -> Floats:
+def unit(vectors: Floats) -> Floats:
+    """Vectors along the last axis, scaled to length 1."""
     scaled: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return scaled
 
@@ -83,11 +84,11 @@ class DVector:
             self._session.run(None, {"mel_window": stretches[i : i + self._BATCH]})[0]
             for i in range(0, len(stretches), self._BATCH)
         ]
-        return starts, _unit(np.concatenate(found))
+        return starts, unit(np.concatenate(found))
 
     def embed(self, pcm16k: Floats) -> Floats:
         """See SpeakerEncoder."""
-        return _unit(self.windows(pcm16k, self._ENOUGH)[1].mean(axis=0))
+        return unit(self.windows(pcm16k, self._ENOUGH)[1].mean(axis=0))
 
 
 class Resemblyzer:
@@ -109,11 +110,11 @@ class Resemblyzer:
             self._session.run(None, {"mel": stretches[i : i + self._BATCH].transpose(1, 0, 2)})[0]
             for i in range(0, len(stretches), self._BATCH)
         ]
-        return starts, _unit(np.concatenate(found))
+        return starts, unit(np.concatenate(found))
 
     def embed(self, pcm16k: Floats) -> Floats:
         """See SpeakerEncoder."""
-        return _unit(self.windows(pcm16k, self._ENOUGH)[1].mean(axis=0))
+        return unit(self.windows(pcm16k, self._ENOUGH)[1].mean(axis=0))
 
 
 # `python benches/speakers.py` (LibriSpeech): samples of up to 60 s from one session; genuine: 35 utterances with 5 s of
@@ -168,14 +169,6 @@ def match(a: Voiceprint, b: Voiceprint) -> SpeakerMatch:
     dvector, resemblyzer = similarity(a.dvector, b.dvector), similarity(a.resemblyzer, b.resemblyzer)
     score = (dvector + resemblyzer) / 2
     return SpeakerMatch(score, dvector, resemblyzer, _outcome(score))
-
-
-def compare(sample_pcm16k: Floats, other_pcm16k: Floats) -> SpeakerMatch:
-    """Whether two recordings (mono, 16 kHz) are of one person; one with less than a second of speech is refused."""
-    sample, other = voiceprint(sample_pcm16k), voiceprint(other_pcm16k)
-    if sample is None or other is None:
-        return SpeakerMatch(0.0, 0.0, 0.0, Outcome.REFUSE)
-    return match(sample, other)
 
 
 def _outcome(score: float) -> Outcome:

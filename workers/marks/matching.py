@@ -25,7 +25,6 @@ class Match:
     z: float  # agreement of soft bits and tag, at most 11.3; like a standard normal for any other tag
     errors: int  # of 128 bits with the wrong sign
     z_generation: float  # the same over the half that only this generation has
-    z_account: float  # the same over the half that all clips of the account share
     runner_up: int | None  # row of the best tag of other content, None when there is none
     runner_up_z: float  # -inf when there is none
     hypotheses: int  # readings that were compared
@@ -84,7 +83,6 @@ def nearest(readings: Sequence[Reading], tags: NDArray[np.uint8], searches: int 
         z=z,
         errors=int(np.sum((reading.bits > 0) != (bits > 0))),
         z_generation=_agreement(reading.bits[:half], bits[:half]),
-        z_account=_agreement(reading.bits[half:], bits[half:]),
         runner_up=int(rows[rival]) if rival_z > -np.inf else None,
         runner_up_z=rival_z,
         hypotheses=len(readings),
