@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from app.accounts.identity import KeyHolder
 from app.api.documented import Parts, compatible_errors
 from app.api.schemas_speech import Language, Model
+from app.voices.rules import VOICE_LANGUAGES
 
 router = APIRouter(tags=["Account"])
 
@@ -24,9 +25,6 @@ def list_models(caller: KeyHolder, services: Parts) -> list[Model]:
             max_characters_request_free_user=speech.max_characters,
             max_characters_request_subscribed_user=speech.max_characters,
             maximum_text_length_per_request=speech.max_characters,
-            languages=[
-                Language(language_id="en-us", name="English (American)"),
-                Language(language_id="en-gb", name="English (British)"),
-            ],
+            languages=[Language(language_id=code, name=name) for code, name in VOICE_LANGUAGES.items()],
         )
     ]

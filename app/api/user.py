@@ -12,7 +12,7 @@ from app.api.schemas_speech import Subscription, User
 from app.api.views_voices import unix
 from app.billing.service import next_month_start, plan_of, used_this_month
 from app.core.db import now
-from app.voices.service import clone_verdict, voices_of
+from app.voices.service import clone_verdict, count_voices
 
 router = APIRouter(tags=["Account"])
 
@@ -45,7 +45,7 @@ def _subscription(session: Session, account: Account) -> Subscription:
         character_count=used_this_month(session, account.id),
         character_limit=plan.characters_a_month,
         next_character_count_reset_unix=unix(next_month_start(now())),
-        voice_slots_used=len(voices_of(session, account, stock=False)),
+        voice_slots_used=count_voices(session, account),
         voice_limit=plan.voice_slots,
         can_use_instant_voice_cloning=clone_verdict(session, account, extra=0).allowed,
     )

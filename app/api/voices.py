@@ -19,12 +19,10 @@ from app.core.text import one_line
 from app.core.uploads import Stored, storing
 from app.voices import service as voices
 from app.voices.models import Voice
+from app.voices.rules import DEFAULT_VOICE_LANGUAGE, VOICE_LANGUAGES
 
 router = APIRouter(tags=["Voices"])
 
-LANGUAGES = {"en": "en-us", "en-us": "en-us", "en-gb": "en-gb"}
-"""What the label `language` may say, and the language that the voice then speaks."""
-DEFAULT_LANGUAGE = "en-us"
 MAX_LABELS, MAX_LABEL = 20, 100
 
 Name = Annotated[str, Form(description="What to call the voice, up to 80 characters.", examples=["Ada"])]
@@ -141,7 +139,7 @@ def add_voice(
                 session,
                 account,
                 name=name,
-                language=LANGUAGES.get(wanted.get("language", "").lower(), DEFAULT_LANGUAGE),
+                language=_language(wanted),
                 uploads=stored.uploads,
                 actor=caller.actor,
                 description=description or "",
@@ -226,6 +224,12 @@ def _count_files(services: Services, files: Recordings) -> None:
     most = services.settings.voices.max_files
     if len(files) > most:
         raise Invalid("voice.too_many_files", f"Send at most {most} files; you sent {len(files)}.")
+
+
+def _language(labels: dict[str, str]) -> str:
+    """What the label `language` says, if a voice can speak it."""
+    wanted = labels.get("language", "").lower()
+    return wanted if wanted in VOICE_LANGUAGES else DEFAULT_VOICE_LANGUAGE
 
 
 def _labels(sent: str | None) -> dict[str, str] | None:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.accounts import queries, service
@@ -18,7 +17,7 @@ from app.core.db import now
 from app.core.errors import Invalid
 from app.core.services import Services, services_of
 from app.site.pages import page, see
-from app.voices.models import Voice, VoiceState
+from app.voices.service import count_voices
 
 router = APIRouter()
 Parts = Annotated[Services, Depends(services_of)]
@@ -68,7 +67,6 @@ def _account_page(
 
 def _facts(session: Session, account: Account) -> dict[str, Any]:
     plan = plan_of(account)
-    used = select(func.count(Voice.id)).where(Voice.account_id == account.id, Voice.state != VoiceState.DELETED)
     until = account.suspended_until
     return {
         "email": account.email,
@@ -78,7 +76,7 @@ def _facts(session: Session, account: Account) -> dict[str, Any]:
         "used": used_this_month(session, account.id),
         "allowance": plan.characters_a_month,
         "renews_at": next_month_start(now()),
-        "voices_used": session.scalar(used) or 0,
+        "voices_used": count_voices(session, account),
         "voices_allowed": plan.voice_slots,
     }
 

@@ -21,11 +21,10 @@ from app.voices import consents
 from app.voices import service as voices
 from app.voices.models import ConsentState, Voice, VoiceState
 from app.voices.recordings import consent_recording, sample_recording, send_recording
+from app.voices.rules import DEFAULT_VOICE_LANGUAGE, VOICE_LANGUAGES
 
 router = APIRouter()
 Parts = Annotated[Services, Depends(services_of)]
-LANGUAGES = [{"code": "en-us", "label": "English (American)"}, {"code": "en-gb", "label": "English (British)"}]
-"""What the embedded engine speaks well and the consent can be given in."""
 Files = Annotated[list[UploadFile] | None, File()]
 
 
@@ -54,10 +53,10 @@ def home(request: Request, services: Parts) -> Response:
 def new_voice_form(request: Request, caller: SignedIn, services: Parts) -> Response:
     """The form, or at once the refusal of the gate."""
     with looking(services, caller) as (session, account):
-        verdict = voices.clone_verdict(session, account)
         refusal = None
-        if not verdict.allowed:
-            error = Refused(verdict.rule, verdict.message, rule=verdict.rule, fix=verdict.fix)
+        try:
+            voices.enforce(voices.clone_verdict(session, account))
+        except Refused as error:
             refusal = refusal_of(error, "You can’t make a new voice yet")
         return _new_voice_page(request, account, services.settings, refusal=refusal)
 
@@ -68,7 +67,7 @@ def _new_voice_page(
     settings: Settings,
     *,
     name: str = "",
-    language: str = "en-us",
+    language: str = DEFAULT_VOICE_LANGUAGE,
     errors: dict[str, str] | None = None,
     refusal: dict[str, object] | None = None,
 ) -> Response:
@@ -80,7 +79,7 @@ def _new_voice_page(
         422 if errors else 403 if refusal else 200,
         name=name,
         language=language,
-        languages=LANGUAGES,
+        languages=[{"code": code, "label": label} for code, label in VOICE_LANGUAGES.items()],
         errors=errors or {},
         refusal=refusal,
         min_seconds=int(limits.min_speech.total_seconds()),
@@ -100,7 +99,7 @@ def make_voice(
     services: Parts,
     files: Files = None,
     name: Annotated[str, Form(max_length=500)] = "",
-    language: Annotated[str, Form(max_length=12)] = "en-us",
+    language: Annotated[str, Form(max_length=12)] = DEFAULT_VOICE_LANGUAGE,
 ) -> Response:
     """Store the files, start the voice, and show its page."""
     try:
@@ -132,7 +131,7 @@ def make_voice(
 
 
 def _check_language(language: str) -> None:
-    if language not in [each["code"] for each in LANGUAGES]:
+    if language not in VOICE_LANGUAGES:
         raise Invalid("voice.language", "Choose one of the languages of the list.")
 
 

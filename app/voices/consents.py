@@ -184,11 +184,11 @@ def decide(
             "consent.not_in_review",
             f"This consent is {consent.state.value.replace('_', ' ')}; nothing is left to decide.",
         )
-    reason = printable(reason)
+    reason = printable(reason)[:2000]
     if not reason:
         raise Invalid("consent.reason", "Write the reason for your decision: the customer will read it.")
     actor = Actor("account", str(moderator.id))
-    consent.decided_by, consent.decision_reason, consent.decided_at = moderator.id, reason[:2000], now()
+    consent.decided_by, consent.decision_reason, consent.decided_at = moderator.id, reason, now()
     if approve:
         put_in_force(session, consent, actor, speech_queue=speech_queue, reason=reason)
     else:
@@ -196,7 +196,10 @@ def decide(
 
 
 def revoke(session: Session, consent: Consent, actor: Actor, reason: str | None = None) -> None:
-    """Take a consent back: the voice stops at once, and everything that it was about to say is cancelled."""
+    """Take a consent back: the voice stops at once, and everything that it was about to say is cancelled.
+
+    Raises Invalid when it is not in force.
+    """
     voice = session.get_one(Voice, consent.voice_id)
     hold_still(session, voice)
     lock(session, consent)

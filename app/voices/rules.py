@@ -16,6 +16,9 @@ from app.voices.models import ConsentState
 CHALLENGE_LENGTH = 6
 LANGUAGES = {"en": "English"}
 """Languages that a consent can be given in."""
+VOICE_LANGUAGES = {"en-us": "English (American)", "en-gb": "English (British)"}
+"""Languages that a voice can speak: what the embedded engine speaks well and a consent can be given in."""
+DEFAULT_VOICE_LANGUAGE = "en-us"
 
 # By benches/consent_words.py: of 24 readings by the donor voice all were verified (word errors 0.06 to 0.28, 4 to 6
 # random words found); of 446 recordings of other random words none came further than failed (at most 2 found).

@@ -32,20 +32,23 @@ SAME_UPLOAD_WITHIN = timedelta(hours=1)
 MAX_SAMPLES = 10
 """Samples that one voice may try."""
 
-NOT_A_SLOT = (VoiceState.DELETED,)
+
+def count_voices(session: Session, account: Account) -> int:
+    """How many voice slots the account has in use: every voice of its own that is not deleted."""
+    query = select(func.count()).where(Voice.account_id == account.id, Voice.state != VoiceState.DELETED)
+    return session.scalar(query) or 0
 
 
 def clone_verdict(session: Session, account: Account, *, extra: int = 1) -> Verdict:
     """Whether the account may have `extra` more voices; the facts come from this transaction."""
     plan = plan_of(account)
-    query = select(func.count()).where(Voice.account_id == account.id, Voice.state.not_in(NOT_A_SLOT))
     return may_clone(
         CloneFacts(
             may_clone=Capability.CLONE in capabilities_of(account),
             plan_name=plan.name,
             plan_paid=plan.paid,
             verified=account.verified_at is not None,
-            voices=(session.scalar(query) or 0) + extra - 1,
+            voices=count_voices(session, account) + extra - 1,
             voice_slots=plan.voice_slots,
         )
     )
