@@ -42,7 +42,7 @@ OPTIONS = {
     "codec_whitelist": CODECS,
     "protocol_whitelist": "none",  # the file comes as an open descriptor; nothing else may be reached
 }
-MEMORY_BYTES = 1024**3  # address space; the interpreter with its libraries takes about a third of it
+MEMORY_BYTES = 1024**3  # address space; the interpreter with its libraries takes a good part of it
 LOWEST_RATE = 4_000  # Hz
 SHORTEST_SECONDS = 0.1
 MOST_BAD_PACKETS = 0.1  # share; above it too much is missing to judge a voice by

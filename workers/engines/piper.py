@@ -22,7 +22,7 @@ _LONGEST_PIECE = 240
 
 
 class PiperVoice:
-    """Loaded and ready; about 0.2 GB. The same texts in the same order give the same audio."""
+    """Loaded and ready. The same texts in the same order give the same audio."""
 
     def __init__(self) -> None:
         folder = locate("piper-joe")

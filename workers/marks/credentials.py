@@ -111,7 +111,7 @@ class CredentialReading:
 
 
 def sign(audio: bytes, mime: str, claim: Claim, signer: Signer) -> bytes:
-    """The same file with a signed manifest, some 4 kB longer; players ignore it. Raises CredentialError."""
+    """The same file with a signed manifest, longer by that; players ignore it. Raises CredentialError."""
     if mime not in MIME_TYPES:
         raise CredentialError(f"No content credentials for {mime}; use one of {', '.join(sorted(MIME_TYPES))}.")
     info = c2pa.C2paSignerInfo(b"es256", signer.chain_pem.encode(), signer.key_pem.encode(), None)

@@ -15,7 +15,7 @@ from workers.marks.spectrum import BANDS, HOP, PERIOD, RATE, SLOT, WINDOW, Float
 
 Search = Literal["plain", "full"]
 
-_CHUNK = 36 * RATE  # samples analysed at once: some 60 MB of working memory
+_CHUNK = 36 * RATE  # samples analysed at once: bounds the working memory
 _CHUNK_STEP = 24 * RATE  # chunks overlap by the longest inner window
 _WINDOWS = (3, 6, 12)  # periods: a clip inside a longer file is found by the window that fits it best
 _KEEP_WHOLE = 8  # readings kept of a whole chunk: of 1, 4 and 8 the prototype traced most with 8

@@ -59,8 +59,9 @@ def nearest(readings: Sequence[Reading], tags: NDArray[np.uint8], searches: int 
     `searches` is how many searches of the same audio may be made until one is accepted: each has its chance of a
     wrong match, so `bound` is for all of them together.
 
-    One pass over the tags by hard bits for each reading, then soft bits for the nearest 512: 10^5 tags and 8
-    readings take some 20 ms of one core. Memory: 24 bytes for each tag besides the tags themselves.
+    One pass over the tags by hard bits for each reading, then soft bits for the nearest 512: 10^5 tags and the
+    readings of a five-second clip take some 20 ms of one core (benches/watermark.py). Memory: 24 bytes for each tag
+    besides the tags themselves.
     """
     if tags.ndim != 2 or tags.shape[1] != TAG_BYTES or tags.dtype != np.uint8:
         raise ValueError(f"Tags are a uint8 array of shape (n, {TAG_BYTES}), not {tags.dtype} {tags.shape}.")

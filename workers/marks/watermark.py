@@ -67,7 +67,7 @@ class Watermark:
         """The most mark-like readings, best first; empty for audio of less than a fifth of a second.
 
         "plain" finds copies at the original pitch and speed; "full" also those within 12 % of speed or tempo
-        and 2 semitones of pitch, at some eighty times the cost. Any length: long audio is read in overlapping
+        and 2 semitones of pitch, at many times the cost. Any length: long audio is read in overlapping
         chunks and windows, so a clip inside a longer file is found, and its reading says where. Raises
         ValueError as `embed` does.
         """
@@ -182,7 +182,7 @@ def _fitted(audio: Floats, length: int) -> Floats:
     return np.pad(audio, (0, max(length - len(audio), 0)))[:length]
 
 
-# Gentler where single harmonics are resolved: +0.04 PESQ at equal robustness.
+# Gentler where single harmonics are resolved: that sounds better and is as robust.
 _PROFILE = np.interp(np.log(spectrum.CENTRES), np.log([600.0, 1200.0]), [0.5, 1.0]).astype(np.float32)
 _bins = np.searchsorted(spectrum.EDGES, np.arange(WINDOW // 2 + 1) * spectrum.BIN_HZ, side="right") - 1
 _MARKED_BINS = np.flatnonzero((_bins >= 0) & (_bins < BANDS))

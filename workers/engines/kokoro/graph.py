@@ -1,8 +1,7 @@
 """Kokoro's ONNX file, edited: float32 instead of int8, and the pitch as inputs.
 
 float32_model       the same network in float32
-add_pitch_control   new inputs f0_mu, f0_ratio, f0_shift (float32 [1], natural log of Hz): a voiced frame
-becomes
+add_pitch_control   new inputs f0_mu, f0_ratio, f0_shift (float32 [1], natural log of Hz): a voiced frame becomes
                     exp((ln f0 - f0_mu) * f0_ratio + f0_mu + f0_shift)
 prosody_model       the front part alone: from tokens, style and speed to the F0 contour, 80 frames a second
 
@@ -67,7 +66,7 @@ def add_pitch_control(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def prosody_model(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A new model, inputs tokens, style, speed, that stops at F0_OUTPUT; a tenth of the whole one's work."""
+    """A new model, inputs tokens, style, speed, that stops at F0_OUTPUT; a small part of the whole."""
     names = [i.name for i in model.graph.input if i.name in ("tokens", "style", "speed")]
     model.graph.value_info.append(helper.make_tensor_value_info(F0_OUTPUT, TensorProto.FLOAT, [1, None]))
     return Extractor(model).extract_model(names, [F0_OUTPUT])

@@ -21,9 +21,9 @@ from workers.engines.kokoro.calibration import Manner
 from workers.engines.kokoro.table import Style, Table
 
 STRENGTH = 0.002
-"""Weight of the prior; above 0.02 every voice becomes the mean voice."""
+"""Weight of the prior; a much greater one makes every voice the mean voice."""
 LARGEST_Z = 1.0
-"""Bound on the rms of z; stock voices have 0.6, and speech breaks up well beyond 1."""
+"""Bound on the rms of z; stock voices have about 0.6, and speech breaks up far beyond them."""
 HALF = 128
 PITCH_RANGE = (60.0, 400.0)
 """Hz that a sample's median F0 may have."""

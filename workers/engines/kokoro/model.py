@@ -1,7 +1,6 @@
 """Kokoro's network in onnxruntime: edited once into cached files, then tokens and style in, audio out.
 
-Measured on 2 cores of an AVX-512 machine: the float32 graph speaks 10-14 % faster than the int8 one that it
-is made from, on one thread and on two, and costs 220 MB more resident memory.
+The float32 graph is there for speed: it costs more memory than the int8 one that it is made from.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def tokens(phonemes: str) -> list[int]:
 
 
 class Speaker:
-    """The whole network. Loading takes about a second, the very first time six."""
+    """The whole network. Loading takes longest the very first time, when `derived_files` are made."""
 
     def __init__(self) -> None:
         self._session = _session(derived_files() / "speech.onnx")
@@ -66,7 +65,7 @@ class Speaker:
 
 
 class Prosody:
-    """The front of the network: how a style would time and intone a text, at a tenth of the cost."""
+    """The front of the network: how a style would time and intone a text, at a small part of the cost."""
 
     def __init__(self) -> None:
         self._session = _session(derived_files() / "prosody.onnx")
