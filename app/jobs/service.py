@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Account
 from app.accounts.rules import Capability
 from app.accounts.service import capabilities_of
-from app.core import outbox
+from app.core import audit, outbox
 from app.core.audit import Actor
 from app.core.db import now
 from app.core.states import lock, move
@@ -185,7 +185,7 @@ def finish(session: Session, held: Claim) -> Job:
     """Move the job to done in the transaction that writes its result. Raises LostLease or JobCancelled."""
     job = holding(session, held)
     job.progress, job.step = 1.0, "done"
-    _close(session, job, JobState.DONE, Actor.system(job.worker or "worker"))
+    _close(session, job, JobState.DONE, _its_worker(job))
     return job
 
 
@@ -198,21 +198,21 @@ def fail(session: Session, held: Claim, code: str, message: str, *, retry: bool,
         job = holding(session, held)
     except JobCancelled:
         job = session.get_one(Job, held.job_id)
-        _close(session, job, JobState.CANCELLED, Actor.system(job.worker or "worker"))
+        _close(session, job, JobState.CANCELLED, _its_worker(job))
         return job
     except LostLease:
         return None
     if retry and job.attempt < max_attempts:
-        _requeue(session, job, reason=message)
+        _requeue(session, job, _its_worker(job), reason=message)
     else:
-        _close(session, job, JobState.FAILED, Actor.system(job.worker or "worker"), code, message)
+        _close(session, job, JobState.FAILED, _its_worker(job), code, message)
     return job
 
 
 def refuse(session: Session, held: Claim, rule: str, message: str) -> Job:
     """End the job because a rule forbids it now."""
     job = holding(session, held)
-    _close(session, job, JobState.REFUSED, Actor.system(job.worker or "worker"), rule, message)
+    _close(session, job, JobState.REFUSED, _its_worker(job), rule, message)
     return job
 
 
@@ -223,6 +223,8 @@ def cancel(session: Session, job: Job, actor: Actor, reason: str | None = None) 
         _close(session, job, JobState.CANCELLED, actor, "cancelled", reason or "Cancelled.")
     elif job.state is JobState.RUNNING and job.cancel_requested_at is None:
         job.cancel_requested_at = now()
+        state = str(job.state)
+        audit.record(session, actor, "job.cancel_asked", job, before=state, after=state, reason=reason)
 
 
 def open_jobs(
@@ -261,7 +263,7 @@ def sweep(session: Session, *, max_attempts: int, ring_again_after: timedelta) -
         if job.cancel_requested_at is not None:
             _close(session, job, JobState.CANCELLED, Actor.system("sweeper"))
         elif job.attempt < max_attempts:
-            _requeue(session, job, reason="its worker stopped answering")
+            _requeue(session, job, Actor.system("sweeper"), reason="its worker stopped answering")
         else:
             message = f"The work was tried {job.attempt} times and the worker died each time."
             _close(session, job, JobState.FAILED, Actor.system("sweeper"), "worker.died", message)
@@ -280,10 +282,14 @@ def _ring_again(session: Session, before: datetime) -> None:
         outbox.enqueue(session, RING, queue)
 
 
-def _requeue(session: Session, job: Job, *, reason: str) -> None:
+def _its_worker(job: Job) -> Actor:
+    return Actor.system(job.worker or "worker")
+
+
+def _requeue(session: Session, job: Job, actor: Actor, *, reason: str) -> None:
     job.lease_until, job.worker, job.rung_at = None, None, now()
     job.progress, job.step = 0.0, "waiting for a worker"
-    move(session, job, JobState.QUEUED, Actor.system("sweeper"), reason=reason, facts={"attempt": job.attempt})
+    move(session, job, JobState.QUEUED, actor, reason=reason, facts={"attempt": job.attempt})
     outbox.enqueue(session, RING, job.queue)
 
 

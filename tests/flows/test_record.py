@@ -16,6 +16,7 @@ from app.core.audit import Actor, AuditEntry
 from app.core.db import Base
 from app.core.errors import Invalid
 from app.core.states import HasState, IllegalTransition, move
+from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind, JobState
 from app.provenance.models import TraceQuery, Verdict
 from app.provenance.service import TraceFindings, answer_trace, ask_for_trace
@@ -157,6 +158,20 @@ def test_a_move_that_is_rolled_back_is_not_written_down(world: World) -> None:
         session.info["share"] = 1 / 0
     assert world.get(Account, account.id).state is Standing.ACTIVE
     assert world.count(AuditEntry, AuditEntry.action == "account.banned") == 0
+
+
+def test_the_audit_says_who_stopped_or_gave_back_a_running_job(world: World) -> None:
+    account = world.account()
+    clip = world.speak(account, world.voice(account))
+    claim = world.take(JobKind.SPEAK, worker="worker:7")
+    world.fail(claim, retry=True, message="It broke.")
+    world.take(JobKind.SPEAK)
+    with world.databases.writing() as session:
+        jobs.cancel(session, session.get_one(Job, clip.job_id), OPERATOR, "Not any more.")
+    query = select(AuditEntry).where(AuditEntry.subject_id == str(clip.job_id)).order_by(AuditEntry.id)
+    said = [(entry.action, entry.actor_id, entry.reason) for entry in world.rows(query)]
+    assert ("job.queued", "worker:7", "It broke.") in said
+    assert said[-1] == ("job.cancel_asked", OPERATOR.id, "Not any more.")
 
 
 def test_the_audit_tells_the_whole_life_of_everything(world: World) -> None:
