@@ -145,6 +145,15 @@ def disk_failed() -> Unavailable:
     )
 
 
+def database_away() -> Unavailable:
+    """What a database that can't be reached, or is too busy to answer in time, is reported as."""
+    return Unavailable(
+        "database.unavailable",
+        "The server can't use its database at the moment.",
+        fix="Try again in a minute; if it stays so, tell the operator.",
+    )
+
+
 def from_errno(number: int | None) -> DomainError | None:
     """The plain words for an error number of the operating system about room or permission to write; else None."""
     if number in _FULL:

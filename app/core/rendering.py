@@ -18,12 +18,21 @@ from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.errors import DomainError, RateLimited, disk_failed, disk_full, from_errno, read_only
+from app.core.errors import (
+    DomainError,
+    RateLimited,
+    database_away,
+    disk_failed,
+    disk_full,
+    from_errno,
+    read_only,
+)
 
 PageRenderer = Callable[[Request, DomainError], Response]
 
@@ -126,7 +135,7 @@ def error_response(request: Request, error: DomainError) -> Response:
 
 
 def as_domain_error(error: BaseException) -> DomainError | None:
-    """The plain words for a full disk, a read-only place or an impossible value, found along the causes; else None."""
+    """The plain words for what is wrong with disk, database or a value, found along the causes; else None."""
     for cause in _causes(error):
         if isinstance(cause, DomainError):
             return cause
@@ -145,9 +154,13 @@ def _known_failure(error: BaseException) -> DomainError | None:
             return disk_full()
         if code == sqlite3.SQLITE_IOERR:  # a quota or a failing disk, which SQLite doesn't tell apart
             return disk_failed()
+        if code == sqlite3.SQLITE_BUSY:  # others kept the write lock for longer than SQLITE_BUSY_SECONDS
+            return database_away()
         return read_only() if code in _SQLITE_READ_ONLY else None
     if isinstance(error, psycopg.errors.DiskFull):
         return disk_full()
+    if isinstance(error, psycopg.OperationalError | PoolTimeout):
+        return database_away()
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return read_only()
     if isinstance(error, psycopg.DataError):  # a NUL in an address or a form field, say: nothing can have that name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,34 @@ def read_only_sqlite(folder: Path) -> None:
         connection.close()
 
 
+def busy_sqlite(folder: Path) -> None:
+    engine = create_engine(f"sqlite:///{folder / 'busy.db'}", connect_args={"timeout": 0})
+    with engine.connect() as first, engine.connect() as second:
+        first.exec_driver_sql("BEGIN IMMEDIATE")
+        second.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def no_connection_left(folder: Path) -> None:
+    engine = create_engine(f"sqlite:///{folder / 'pool.db'}", pool_size=1, max_overflow=0, pool_timeout=0)
+    with engine.connect():
+        engine.connect()
+
+
+def no_postgresql(_: Path) -> None:
+    with socket.socket() as taken:  # bound and not listening: nothing answers there
+        taken.bind(("127.0.0.1", 0))
+        create_engine(f"postgresql+psycopg://vouch@127.0.0.1:{taken.getsockname()[1]}/vouch").connect()
+
+
+DATABASES = {
+    "sqlite-full": full_sqlite,
+    "sqlite-read-only": read_only_sqlite,
+    "sqlite-busy": busy_sqlite,
+    "no-connection-left": no_connection_left,
+    "no-postgresql": no_postgresql,
+}
+
+
 def application(folder: Path) -> FastAPI:
     app = FastAPI()
     failures: dict[str, Any] = {
@@ -65,10 +94,8 @@ def application(folder: Path) -> FastAPI:
     }
 
     def fail(kind: str) -> None:
-        if kind == "sqlite-full":
-            full_sqlite(folder)
-        if kind == "sqlite-read-only":
-            read_only_sqlite(folder)
+        if kind in DATABASES:
+            DATABASES[kind](folder)
         raise failures[kind]
 
     async def read(request: Request) -> dict[str, int]:
@@ -171,9 +198,12 @@ def test_a_bug_shows_a_request_id_and_nothing_else(client: httpx2.Client, base: 
         ("sqlite-full", 507, "storage.full"),
         ("erofs", 503, "storage.read_only"),
         ("sqlite-read-only", 503, "storage.read_only"),
+        ("sqlite-busy", 503, "database.unavailable"),
+        ("no-connection-left", 503, "database.unavailable"),
+        ("no-postgresql", 503, "database.unavailable"),
     ],
 )
-def test_full_and_read_only_disks_are_said_plainly(client: httpx2.Client, kind: str, status: int, code: str) -> None:
+def test_a_disk_or_database_that_fails_is_said_plainly(client: httpx2.Client, kind: str, status: int, code: str) -> None:
     answer = client.get(f"/v1/voices/fail/{kind}")
     assert (answer.status_code, answer.json()["detail"]["status"]) == (status, code)
     assert "operator" in answer.json()["detail"]["fix"]
