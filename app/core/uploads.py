@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import BinaryIO, Protocol
 from app.core.crypto import public_token
 from app.core.errors import Invalid
 from app.core.storage import Storage
+from app.core.text import one_line
 
 CHUNK = 1024 * 1024
 MAX_NAME = 200
@@ -52,9 +52,7 @@ def store_upload(storage: Storage, incoming: IncomingFile) -> Upload:
 
 def clean_name(name: str) -> str:
     """The last part of a file name, printable, at most 200 characters. For showing only, never a path."""
-    name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    kept = "".join(c for c in name if unicodedata.category(c)[0] not in "CZ" or c == " ").strip()
-    return kept[:MAX_NAME] or "recording"
+    return one_line(name.replace("\\", "/").rsplit("/", 1)[-1], MAX_NAME) or "recording"
 
 
 @dataclass
