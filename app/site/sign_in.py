@@ -14,6 +14,8 @@ from app.core.services import Services, services_of
 from app.site.pages import page, see
 
 router = APIRouter()
+MAX_NEXT = 300
+"""Longest path that the form takes along; a longer one is left out, or signing in would be refused for it."""
 
 
 @router.get("/login")
@@ -28,7 +30,7 @@ def log_in(
     services: Annotated[Services, Depends(services_of)],
     email: Annotated[str, Form(max_length=300)] = "",
     password: Annotated[str, Form(max_length=300)] = "",
-    next: Annotated[str, Form(max_length=300)] = "/",
+    next: Annotated[str, Form(max_length=MAX_NEXT)] = "/",
 ) -> Response:
     """Start a session and give the browser its cookie."""
     settings = services.settings
@@ -83,4 +85,4 @@ def _own_path(path: str) -> str:
     Browsers take a backslash for a slash and leave out tabs and line breaks, so a path with any of those is not ours.
     """
     own = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
-    return path if own else "/"
+    return path if own and len(path) <= MAX_NEXT else "/"

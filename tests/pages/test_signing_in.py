@@ -44,6 +44,8 @@ def test_signing_in_leads_back_with_the_query(service: Service, stranger: httpx2
     assert 'value="/speak?voice_id=a&amp;next=//evil.example"' in stranger.get(asked.headers["location"]).text
     back = log_in(stranger, made.account.email, made.password, next="/speak?voice_id=a")
     assert (back.status_code, back.headers["location"]) == (303, "/speak?voice_id=a")
+    too_long = stranger.get("/login", params={"next": "/speak?voice_id=" + "a" * 300})
+    assert 'name="next" value="/"' in too_long.text
 
 
 def test_a_part_of_a_page_leads_back_to_the_whole(gallery: Gallery) -> None:
