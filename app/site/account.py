@@ -70,6 +70,7 @@ def _facts(session: Session, account: Account) -> dict[str, Any]:
     until = account.suspended_until
     return {
         "email": account.email,
+        "password_is_temporary": account.password_is_temporary,
         "standing": account.state.value,
         "standing_note": f"Until {until:%d %b %Y}." if account.state is Standing.SUSPENDED and until else None,
         "plan": plan.name,

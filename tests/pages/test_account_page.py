@@ -95,6 +95,7 @@ def test_a_new_password(service: Service, customer: Visitor) -> None:
     short = customer.post("/account/password", current_password=customer.password, new_password="short")
     assert [wrong.status_code, short.status_code] == [422, 422]
     assert "The present password is wrong." in wrong.text
+    assert "the password that was made for you" in customer.get("/account").text
     assert "A password needs 12 to 200 characters." in short.text
     with visitor(service) as other:
         log_in(other, customer.account.email, customer.password)
@@ -103,6 +104,8 @@ def test_a_new_password(service: Service, customer: Visitor) -> None:
         )
         assert done.status_code == 303
         assert other.get("/account").status_code == 303  # signed out everywhere else
-        assert customer.get("/account").status_code == 200
+        mine = customer.get("/account")
+        assert mine.status_code == 200
+        assert "the password that was made for you" not in mine.text
         assert log_in(other, customer.account.email, customer.password).status_code == 401
         assert log_in(other, customer.account.email, "pass 🔑 phrase, new").status_code == 303
