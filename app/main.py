@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-import app as package
 from app.api import TAGS
 from app.api import routers as api_routers
 from app.console import router as console_router
@@ -35,7 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     web = FastAPI(
         title="Vouch",
         version="0.1.0",
-        summary=(package.__doc__ or "").strip(),
+        summary="Voices that answer for what they say: clone with consent, speak, trace.",
         lifespan=lifespan,
         openapi_tags=TAGS,
         generate_unique_id_function=lambda route: route.name,

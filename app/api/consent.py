@@ -31,7 +31,7 @@ def get_captcha(
     ] = None,
     language: Annotated[str | None, Query(max_length=12, description="Language of the sentence.")] = None,
 ) -> Captcha:
-    """A sentence that names the speaker and ends in random words. It is good for a quarter of an hour and one reading.
+    """A sentence that names the speaker and ends in random words. It is good for one reading, until `expires_at_unix`.
 
     Asking again gives the same sentence until it is used or has expired, or another name or language is asked for.
     """
