@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -36,7 +37,7 @@ def queue(request: Request, caller: SignedInModerator, services: Parts) -> Respo
         )
 
 
-def _emails(session: Session, waiting: list[Consent]) -> dict[object, str]:
+def _emails(session: Session, waiting: list[Consent]) -> dict[uuid.UUID, str]:
     query = (
         select(Consent.id, Account.email)
         .join(Voice, Voice.id == Consent.voice_id)

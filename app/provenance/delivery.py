@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -37,7 +38,7 @@ def stamp_of(session: Session, clip: Clip) -> Stamp | None:
     return session.scalar(query)
 
 
-def stamps_of(session: Session, clips: list[Clip]) -> dict[object, Stamp]:
+def stamps_of(session: Session, clips: list[Clip]) -> dict[uuid.UUID, Stamp]:
     """The stamps of several clips by clip id."""
     query = (
         select(Stamp)
