@@ -203,7 +203,9 @@ def test_a_bug_shows_a_request_id_and_nothing_else(client: httpx2.Client, base: 
         ("no-postgresql", 503, "database.unavailable"),
     ],
 )
-def test_a_disk_or_database_that_fails_is_said_plainly(client: httpx2.Client, kind: str, status: int, code: str) -> None:
+def test_a_disk_or_database_that_fails_is_said_plainly(
+    client: httpx2.Client, kind: str, status: int, code: str
+) -> None:
     answer = client.get(f"/v1/voices/fail/{kind}")
     assert (answer.status_code, answer.json()["detail"]["status"]) == (status, code)
     assert "operator" in answer.json()["detail"]["fix"]
