@@ -68,6 +68,10 @@ class Jobs(Frozen):
     """Claiming, leases and retries."""
 
     lease: timedelta = Field(timedelta(seconds=30), description="A worker that is silent this long loses its job.")
+    time_limit: timedelta = Field(
+        timedelta(minutes=50),
+        description="A worker process that works longer than this on one claim ends itself; its jobs are tried again.",
+    )
     max_attempts: int = Field(3, ge=1)
     batch: int = Field(4, ge=1, description="Most rows that one claim takes.")
     sweep_every: timedelta = Field(timedelta(seconds=5), description="How often lost jobs are looked for.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -28,6 +30,10 @@ class JobFailure(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
+
+
+class JobRefused(JobFailure):
+    """A rule forbids the job now; `code` is the rule's id."""
 
 
 Handler = Callable[[Sequence["Held"], Tools], None]
@@ -71,8 +77,16 @@ class Held:
         self._gone.set()
 
 
+STUCK = 70
+"""Exit status of a worker process that ended itself (EX_SOFTWARE of sysexits.h)."""
+
+
 class Keeper:
-    """Renews the leases of some jobs from a thread while a handler works on them."""
+    """Renews the leases of some jobs from a thread while a handler works on them.
+
+    After `jobs.time_limit` the process ends itself: native code that hangs can't be stopped in any other way. Its
+    supervisor starts a new one, the leases run out, and the jobs are tried again until their attempts are used up.
+    """
 
     def __init__(self, claims: Sequence[Claim], tools: Tools) -> None:
         self._held = {claim.job_id: Held(claim, tools.databases) for claim in claims}
@@ -91,8 +105,12 @@ class Keeper:
         self._thread.join()
 
     def _renew_until_stopped(self) -> None:
-        lease = self._tools.settings.jobs.lease
+        settings = self._tools.settings.jobs
+        lease, deadline = settings.lease, time.monotonic() + settings.time_limit.total_seconds()
         while not self._stop.wait(lease.total_seconds() / 3):
+            if time.monotonic() > deadline:
+                log.error("worker.stuck", jobs=[str(job_id) for job_id in self._held])
+                os._exit(STUCK)
             try:
                 with self._tools.databases.writing() as session:
                     gone = jobs.renew(session, [held.claim for held in self._held.values()], lease)
@@ -117,6 +135,10 @@ def settling(held: Held, tools: Tools) -> Iterator[None]:
         except (LostLease, JobCancelled):
             log.info("job.abandoned")
             _settle(claim, tools, "cancelled", "Cancelled.", retry=False)
+        except JobRefused as refusal:
+            log.info("job.refused", rule=refusal.code)
+            with suppress(LostLease), tools.databases.writing() as session:
+                jobs.refuse(session, claim, refusal.code, refusal.message)
         except JobFailure as failure:
             log.info("job.failed", code=failure.code)
             _settle(claim, tools, failure.code, failure.message, retry=False)

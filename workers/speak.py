@@ -14,7 +14,7 @@ from app.speech.service import charge_for, commit_generation
 from app.voices.models import Voice, VoiceState
 from workers.engines.base import EngineError, Segment, SpeakRequest
 from workers.engines.join import join
-from workers.runtime import Held, JobFailure, settling
+from workers.runtime import Held, JobFailure, JobRefused, settling
 from workers.stamp import stamp
 from workers.tools import Tools
 
@@ -81,7 +81,7 @@ def _prepare(held: Held, tools: Tools) -> Turn:
         clip = session.scalars(select(Clip).where(Clip.job_id == held.claim.job_id)).one()
         voice = session.get_one(Voice, clip.voice_id)
         if voice.state is not VoiceState.READY or voice.artefact_key is None:
-            raise JobFailure("voice_not_ready", "The voice was taken away before the clip was spoken.")
+            raise JobRefused("voice_not_ready", "The voice was taken away before the clip was spoken.")
         generation = commit_generation(session, clip, key=key, key_epoch=epoch, engine=name)
     artefact = tools.storage.get(voice.artefact_key)
     request = SpeakRequest(str(clip.id), clip.text, clip.language, artefact, clip.speed, clip.seed)

@@ -88,14 +88,11 @@ def refuse_banned(account: Account) -> None:
         raise Forbidden("account.banned", "This account has been closed for breaking the rules.")
 
 
-def log_in(
-    session: Session, *, email: str, password: str, address: str, user_agent: str, lifetime: timedelta
-) -> tuple[LoginSession, str]:
-    """Start a session; gives the row and the cookie's token.
+def check_password(session: Session, *, email: str, password: str, address: str) -> Account:
+    """The account that an address and a password belong to. Takes a reading session: hashing is slow on purpose.
 
     Raises Unauthenticated, the same for an unknown address and a wrong password, Forbidden for a banned account, and
-    RateLimited after many failures. The caller hands `facts["who"]` of an Unauthenticated to `note_failed_login`, in a
-    transaction of its own: this one is rolled back.
+    RateLimited after many failures. The caller hands `facts["who"]` of an Unauthenticated to `note_failed_login`.
     """
     email = _folded(email)
     who = crypto.digest(f"{email}|{address}")
@@ -105,6 +102,15 @@ def log_in(
         crypto.spend_time_on(password)
     if account is None or not crypto.password_matches(account.password_hash, password):
         raise Unauthenticated("login.wrong", "E-mail or password is wrong.", facts={"who": who})
+    refuse_banned(account)
+    return account
+
+
+def start_session(
+    session: Session, account_id: uuid.UUID, *, address: str, user_agent: str, lifetime: timedelta
+) -> tuple[LoginSession, str]:
+    """Log a browser in after `check_password`; gives the row and the cookie's token. Raises Forbidden when banned."""
+    account = session.get_one(Account, account_id)
     refuse_banned(account)
     token = crypto.secret_token()
     login = LoginSession(

@@ -90,15 +90,24 @@ async def convert(
 
 
 def _ask(services: Services, caller: Caller, voice_id: str, sent: SpeechRequest, output_format: str) -> Asked:
+    speed = (sent.voice_settings or RequestVoiceSettings()).speed
     with acting(services, caller) as (session, account):
-        clip = speech.ask_for_speech(
+        clip = speech.asked_before(
+            session,
+            account,
+            voice_id=voice_id,
+            text=speech.clean_text(sent.text, services.settings.speech.max_characters),
+            output_format=output_format,
+            speed=speed,
+            waited=services.settings.web.wait_for_speech,
+        ) or speech.ask_for_speech(
             session,
             account,
             voice_id=voice_id,
             text=sent.text,
             output_format=output_format,
             settings=services.settings,
-            speed=(sent.voice_settings or RequestVoiceSettings()).speed,
+            speed=speed,
             seed=sent.seed,
             language=sent.language_code,
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Index, String, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -25,14 +24,13 @@ class OutboxMessage(Base):
     id: Mapped[uuid.UUID] = primary_key()
     topic: Mapped[str] = mapped_column(String(64))
     queue: Mapped[str] = mapped_column(String(16))
-    payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=now)
     sent_at: Mapped[datetime | None]
 
 
-def enqueue(session: Session, topic: str, queue: str, payload: dict[str, Any] | None = None) -> None:
+def enqueue(session: Session, topic: str, queue: str) -> None:
     """Have `topic` sent to `queue` once the caller's transaction commits."""
-    session.add(OutboxMessage(topic=topic, queue=queue, payload=payload or {}))
+    session.add(OutboxMessage(topic=topic, queue=queue))
 
 
 def has_unsent(session: Session) -> bool:

@@ -35,15 +35,7 @@ def log_in(
     """Start a session and give the browser its cookie."""
     settings = services.settings
     try:
-        with services.databases.writing() as session:
-            _, token = service.log_in(
-                session,
-                email=email,
-                password=password,
-                address=request.client.host if request.client else "",
-                user_agent=request.headers.get("user-agent", ""),
-                lifetime=settings.web.session_lifetime,
-            )
+        token = _start_session(request, services, email, password)
     except DomainError as error:
         _note_failure(services, error)
         shown = {"email": email, "error": error.message, "next": _own_path(next)}
@@ -58,6 +50,22 @@ def log_in(
         samesite="lax",
     )
     return response
+
+
+def _start_session(request: Request, services: Services, email: str, password: str) -> str:
+    """Check the password while no transaction writes, then start the session; gives the cookie's token."""
+    address = request.client.host if request.client else ""
+    with services.databases.reading() as session:
+        account = service.check_password(session, email=email, password=password, address=address)
+    with services.databases.writing() as session:
+        _, token = service.start_session(
+            session,
+            account.id,
+            address=address,
+            user_agent=request.headers.get("user-agent", ""),
+            lifetime=services.settings.web.session_lifetime,
+        )
+    return token
 
 
 def _note_failure(services: Services, error: DomainError) -> None:

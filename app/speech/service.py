@@ -6,8 +6,9 @@ import hashlib
 import secrets
 import unicodedata
 from collections.abc import Mapping
+from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.models import Account
@@ -16,11 +17,11 @@ from app.accounts.service import capabilities_of
 from app.billing.service import charge, plan_of, used_this_month
 from app.core import crypto
 from app.core.audit import Actor
-from app.core.db import new_id
+from app.core.db import new_id, now
 from app.core.errors import Invalid, NotFound
 from app.core.text import printable
 from app.jobs import service as jobs
-from app.jobs.models import OPEN, Job, JobKind
+from app.jobs.models import OPEN, Job, JobKind, JobState
 from app.policy.rules import SpeakFacts, Verdict, may_speak
 from app.settings import Settings
 from app.speech.formats import FORMATS
@@ -29,6 +30,7 @@ from app.voices.models import Consent, Voice, VoiceState
 from app.voices.service import enforce, lock_account, voice_of
 
 MIN_SPEED, MAX_SPEED = 0.7, 1.3
+REPEATED_WITHIN = timedelta(minutes=5)
 CHARGE_KIND = "speak"
 
 
@@ -79,6 +81,32 @@ def ask_for_speech(
     session.add(clip)
     session.flush()
     return clip
+
+
+def asked_before(
+    session: Session, account: Account, *, voice_id: str, text: str, output_format: str, speed: float, waited: timedelta
+) -> Clip | None:
+    """The clip of an equal request whose answer was 504 after `waited`: clients repeat such a request by themselves.
+
+    It must be the same text in the same voice, format and speed, old enough that its request is over, and still being
+    made or done within the last few minutes. So a repeated request neither speaks nor charges twice.
+    """
+    query = (
+        select(Clip)
+        .join(Job, Clip.job_id == Job.id)
+        .join(Voice, Clip.voice_id == Voice.id)
+        .where(
+            Clip.account_id == account.id,
+            Voice.public_id == voice_id,
+            Clip.text == text,
+            Clip.output_format == output_format,
+            Clip.speed == speed,
+            Clip.created_at <= now() - waited,
+            or_(Job.state.in_(OPEN), and_(Job.state == JobState.DONE, Job.finished_at > now() - REPEATED_WITHIN)),
+        )
+        .order_by(Clip.id.desc())
+    )
+    return session.scalars(query.limit(1)).first()
 
 
 def clean_text(text: str, limit: int) -> str:

@@ -299,3 +299,17 @@ def test_waiting_ends_with_504_and_the_clip_goes_on(tmp_path: Path) -> None:
             assert item in answer.json()["detail"]["message"]
             assert client.get(f"/v1/history/{item}").json()["state"] == "processing"
             assert client.get(f"/v1/history/{item}/audio").status_code == 404
+
+
+def test_a_request_repeated_after_504_makes_no_second_clip(tmp_path: Path) -> None:
+    """Official clients send a request again by themselves when the answer is 504."""
+    settings = make_settings(tmp_path, web={"wait_for_speech": timedelta(seconds=0.2)})
+    with running(settings, worker=False) as service:
+        voice = stock_voice(service)
+        with service.client(service.world.newcomer().api_key) as client:
+            first, again = say(client, voice.public_id), say(client, voice.public_id)
+            assert (first.status_code, again.status_code) == (504, 504)
+            assert again.headers["history-item-id"] == first.headers["history-item-id"]
+            other = say(client, voice.public_id, query="?output_format=wav_24000")
+            assert other.headers["history-item-id"] != first.headers["history-item-id"]
+        assert service.world.count(Clip) == 2

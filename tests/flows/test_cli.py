@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.accounts.service import account_of_key, log_in
+from app.accounts.service import account_of_key, check_password
 from app.cli import trace
 from app.core.db import Databases
 from app.core.errors import Invalid, Unavailable
@@ -40,18 +40,11 @@ def test_an_account_can_sign_in_and_use_its_key(installed: dict[str, str], datab
     options = ("--email", "Ada@Example.org", "--name", "Ada", "--plan", "creator", "--verified", "--json")
     made = json.loads(vouch(installed, "admin", "create-account", *options).stdout)
     assert set(made) == {"account_id", "email", "password", "api_key"}
-    with databases.writing() as session:
-        login, _ = log_in(
-            session,
-            email="ada@example.org",
-            password=made["password"],
-            address="127.0.0.1",
-            user_agent="test",
-            lifetime=Settings().web.session_lifetime,
-        )
+    with databases.reading() as session:
+        signed_in = check_password(session, email="ada@example.org", password=made["password"], address="127.0.0.1")
         account, _ = account_of_key(session, made["api_key"])
     assert account.public_id == made["account_id"]
-    assert account.id == login.account_id
+    assert account.id == signed_in.id
     assert account.plan == "creator"
     assert account.verified_at is not None
     assert account.password_is_temporary
