@@ -79,7 +79,12 @@ def capabilities_of(account: Account) -> frozenset[Capability]:
 def require(account: Account, capability: Capability) -> None:
     """Raise Forbidden unless the account has the capability now."""
     if capability not in capabilities_of(account):
-        raise Forbidden("account.not_allowed", "Your account may not do this.")
+        raise Forbidden(
+            "account.not_allowed",
+            "Your account may not do this.",
+            rule=f"account.{capability.value}",
+            fix="Use an account that has this right, or ask for it.",
+        )
 
 
 def refuse_banned(account: Account) -> None:

@@ -23,7 +23,6 @@ from app.jobs import service as jobs
 from app.jobs.models import JobKind, JobState
 from app.provenance import service as provenance
 from app.provenance.models import TraceQuery, TraceState, Verdict
-from app.speech.models import Generation
 
 router = APIRouter(tags=["Trace"])
 
@@ -159,9 +158,9 @@ def _conclusion(query: TraceQuery) -> str:
 
 def _names(session: Session, query: TraceQuery) -> dict[str, Any]:
     """Generation, voice and account, when the verdict may name them; else nothing."""
-    if query.generation is None or query.verdict not in provenance.NAMING:
+    generation = provenance.named_by(query)
+    if generation is None:
         return {}
-    generation: Generation = query.generation
     clip, account = generation.clip, session.get_one(Account, generation.account_id)
     return {
         "generation": TracedGeneration(

@@ -21,8 +21,9 @@ from app.core.services import Services
 from app.core.uploads import storing
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobState
-from app.provenance.models import TraceQuery, TraceState, Verdict
-from app.provenance.service import NAMING, ask_for_trace, trace_of
+from app.provenance.models import TraceState, Verdict
+from app.provenance.service import ask_for_trace, named_by, trace_of
+from app.speech.models import Generation
 
 LOOK_EVERY = 0.25  # seconds
 NO_WORKER_AFTER = 20.0  # seconds in which no worker took the job and none is busy with another
@@ -125,14 +126,11 @@ def answer_of(session: Session, query_id: str) -> dict[str, Any]:
         "false_match_rate": query.false_match_rate,
         "evidence": query.evidence,
     }
-    if query.generation is not None and query.verdict in NAMING:
-        answer |= _named(session, query)
-    return answer
+    generation = named_by(query)
+    return answer if generation is None else answer | _named(session, generation)
 
 
-def _named(session: Session, query: TraceQuery) -> dict[str, Any]:
-    generation = query.generation
-    assert generation is not None  # the caller looked
+def _named(session: Session, generation: Generation) -> dict[str, Any]:
     account = session.get_one(Account, generation.account_id)
     return {
         "generation": str(generation.id),

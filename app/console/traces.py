@@ -19,7 +19,7 @@ from app.jobs.models import JobKind
 from app.jobs.service import latest
 from app.provenance.delivery import stamp_of
 from app.provenance.models import TraceQuery, TraceState
-from app.provenance.service import ask_for_trace, read_trace, recent_traces, trace_of
+from app.provenance.service import ask_for_trace, named_by, read_trace, recent_traces, trace_of
 from app.site.pages import page, see
 from app.site.views import stamp_badge
 from app.speech.models import Generation
@@ -140,7 +140,7 @@ def _result(session: Session, query: TraceQuery) -> dict[str, Any]:
         "audio_url": f"/console/trace/{query.public_id}/audio" if query.audio_key else None,
         "seconds": query.seconds,
         "why": [_evidence(each) for each in query.evidence],
-        "found": _found(session, query.generation) if query.generation else None,
+        "found": _found(session, generation) if (generation := named_by(query)) else None,
         "false_match_rate": query.false_match_rate,
     }
 

@@ -108,6 +108,11 @@ def answer_trace(session: Session, query: TraceQuery, findings: TraceFindings) -
     move(session, query, TraceState.ANSWERED, TRACING, reason=query.reason, facts=facts)
 
 
+def named_by(query: TraceQuery) -> Generation | None:
+    """The generation that an answer may name, with clip and voice as loaded; None unless its verdict is sure enough."""
+    return query.generation if query.verdict in NAMING else None
+
+
 def fail_trace(session: Session, query: TraceQuery, problem: str) -> None:
     """The file could not be read or traced; `problem` says why."""
     query.problem, query.answered_at = problem, now()
