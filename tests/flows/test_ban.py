@@ -17,7 +17,7 @@ from app.accounts.service import NewAccount
 from app.core.db import now
 from app.core.errors import DomainError, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
 from app.core.services import Services
-from app.jobs.models import JobKind
+from app.jobs.models import Job, JobKind
 from app.provenance.delivery import Delivery, deliver, stamp_of
 from app.speech.models import Clip
 from app.speech.service import ask_for_speech
@@ -162,7 +162,8 @@ def somebody_waits(world: World) -> bool:
 
 def test_a_suspension_that_has_run_out_is_over(world: World) -> None:
     account = world.account(standing=Standing.SUSPENDED, until=timedelta(seconds=-1))
-    world.speak(account, world.stock_voice())
+    clip = world.speak(account, world.stock_voice())
+    assert world.get(Job, clip.job_id).is_open
 
 
 def test_ended_expired_and_unknown_sessions_are_nobody(world: World) -> None:

@@ -127,7 +127,8 @@ def test_a_voice_of_which_the_consent_was_revoked_may_be_consented_to_again(worl
     voice = world.voice(account, VoiceState.DISABLED)
     world.give_consent(voice)
     world.make_voice(world.take(JobKind.CLONE))
-    world.speak(account, voice)
+    clip = world.speak(account, voice)
+    assert world.get(Job, clip.job_id).is_open
 
 
 def test_revoking_while_the_voice_is_cloned_throws_the_clone_away(world: World) -> None:
