@@ -99,6 +99,8 @@ def _ask(services: Services, caller: Caller, voice_id: str, sent: SpeechRequest,
             text=speech.clean_text(sent.text, services.settings.speech.max_characters),
             output_format=output_format,
             speed=speed,
+            seed=sent.seed,
+            language=sent.language_code,
             waited=services.settings.web.wait_for_speech,
         ) or speech.ask_for_speech(
             session,

@@ -84,12 +84,22 @@ def ask_for_speech(
 
 
 def asked_before(
-    session: Session, account: Account, *, voice_id: str, text: str, output_format: str, speed: float, waited: timedelta
+    session: Session,
+    account: Account,
+    *,
+    voice_id: str,
+    text: str,
+    output_format: str,
+    speed: float,
+    seed: int | None,
+    language: str | None,
+    waited: timedelta,
 ) -> Clip | None:
     """The clip of an equal request whose answer was 504 after `waited`: clients repeat such a request by themselves.
 
-    It must be the same text in the same voice, format and speed, old enough that its request is over, and still being
-    made or done within the last few minutes. So a repeated request neither speaks nor charges twice.
+    It must be the same text in the same voice, format and speed, with the seed and language if the request names them,
+    old enough that its request is over, and still being made or done within the last few minutes. So a repeated request
+    neither speaks nor charges twice.
     """
     query = (
         select(Clip)
@@ -106,6 +116,10 @@ def asked_before(
         )
         .order_by(Clip.id.desc())
     )
+    if seed is not None:
+        query = query.where(Clip.seed == seed)
+    if language is not None:
+        query = query.where(Clip.language == language)
     return session.scalars(query.limit(1)).first()
 
 
