@@ -111,12 +111,24 @@ def voice_card(session: Session, voice: Voice) -> Card:
     return {
         "id": voice.public_id,
         "name": voice.name,
-        "state": voice.state.value,
+        "state": _state_in_list(voice, sample),
         "note": None if voice.state is VoiceState.READY else voice.problem or _what_now(voice)[0],
         "peaks": sample.peaks if sample else None,
         "created_at": voice.created_at,
         "clips": clips,
     }
+
+
+def _state_in_list(voice: Voice, sample: Sample | None) -> str:
+    """The state of a voice as a list shows it: a draft that waits for us says so, and does not ask for the person."""
+    if voice.state is not VoiceState.DRAFT or sample is None:
+        return voice.state.value
+    consent = voice.consents[-1] if voice.consents else None
+    if sample.state in (SampleState.RECEIVED, SampleState.CHECKING):
+        return sample.state.value
+    if consent is not None and consent.state in (ConsentState.CHECKING, ConsentState.IN_REVIEW):
+        return consent.state.value
+    return voice.state.value
 
 
 def voice_view(session: Session, voice: Voice, account: Account, settings: Settings) -> Card:
@@ -185,7 +197,7 @@ _CONSENT_NOW = {
     ConsentState.CHECKING: ("Listening to the sentence, and comparing the two voices.", False),
     ConsentState.FAILED: ("That recording did not settle it. Ask for a new sentence and read that one.", True),
     ConsentState.IN_REVIEW: ("A person is listening to the consent. This page tells you when it is settled.", False),
-    ConsentState.REFUSED: ("A moderator has refused the consent. The reason is below.", True),
+    ConsentState.REFUSED: ("A moderator has refused the consent, and wrote why.", True),
     ConsentState.REVOKED: ("Consent was withdrawn. The voice needs a new one to speak again.", True),
 }
 

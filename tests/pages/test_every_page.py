@@ -199,3 +199,19 @@ def test_every_link_and_form_leads_somewhere(gallery: Gallery) -> None:
         asked = {"type": "http", "method": "POST", "path": action, "headers": []}
         found = [route.matches(asked)[0] for route in gallery.service.app.router.routes]
         assert Match.FULL in found, action
+
+
+def test_a_voice_that_waits_for_us_does_not_ask_for_the_person(gallery: Gallery) -> None:
+    """On the home page, "Needs you" stands on voices that need their owner and on no other."""
+    home = gallery.pages["/"][0].text
+    for state, tag in (
+        ("voice received", "Received"),
+        ("voice checking", "Checking"),
+        ("voice consent checking", "Checking"),
+        ("voice consent in review", "In review"),
+        ("voice consent pending", "Needs you"),
+        ("voice consent failed", "Needs you"),
+    ):
+        link = home.index(f'href="{gallery.shown[state][0]}"')
+        card = home[home.rfind("<li", 0, link) : home.index("</li>", link)]
+        assert f">{tag}</span>" in card, state
