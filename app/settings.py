@@ -56,7 +56,14 @@ class Web(Frozen):
     port: int = Field(8800, ge=0, le=65535)
     public_url: str = Field("", description="Address that browsers use; empty means http://host:port.")
     secure_cookies: bool = Field(False, description="Must be on behind TLS: adds Secure and the __Host- prefix.")
-    session_lifetime: timedelta = timedelta(days=14)
+    session_lifetime: timedelta = Field(timedelta(days=14), description="A session ends this long after sign-in.")
+    session_idle: timedelta = Field(timedelta(days=3), description="A session ends when it is not used this long.")
+    confirm_for: timedelta = Field(
+        timedelta(minutes=15), description="Sensitive changes need a sign-in or a password this recent."
+    )
+    secret_file: Path | None = Field(
+        None, description="The key that seals authenticator secrets; empty means secret.key in the data directory."
+    )
     max_upload_bytes: int = Field(64 * MEBIBYTE, description="Largest request body.")
     wait_for_speech: timedelta = Field(
         timedelta(seconds=200),
@@ -107,6 +114,59 @@ class Provenance(Frozen):
     )
 
 
+class Accounts(Frozen):
+    """Who may have an account, and how they prove themselves."""
+
+    sign_up: Literal["open", "closed"] = Field("open", description="Closed: only the operator makes accounts.")
+    staff_second_factor: bool = Field(True, description="Moderators and operators must use a second factor.")
+    link_lifetime: timedelta = Field(timedelta(hours=24), description="How long a link that proves an address works.")
+    reset_lifetime: timedelta = Field(timedelta(hours=1), description="How long a link to a new password works.")
+    recheck_grace: timedelta = Field(
+        timedelta(days=7), description="After a change of card, the person must be verified again within this time."
+    )
+
+
+class Mail(Frozen):
+    """How mail leaves."""
+
+    url: str = Field(
+        "",
+        description="smtp://user:password@host:587 (STARTTLS), smtps://... or console:; empty means files in the data "
+        "directory.",
+    )
+    sender: str = Field("Vouch <vouch@localhost>", description="The From address.")
+
+
+class Billing(Frozen):
+    """The payment provider. Without a key, development runs a sandbox and production leaves plans to the operator."""
+
+    stripe_secret_key: SecretStr = SecretStr("")
+    stripe_webhook_secret: SecretStr = SecretStr("")
+    stripe_api_base: str = Field("", description="Another address of Stripe's API; for tests.")
+    currency: str = Field("eur", description="Three-letter code of the currency of all prices.")
+    grace: timedelta = Field(timedelta(days=7), description="How long a plan goes on when a payment is missing.")
+
+
+class Policy(Frozen):
+    """Rules about texts."""
+
+    packs: tuple[Path, ...] = Field(
+        (), description="Files of text rules beside the built-in ones; a rule of the same id replaces it."
+    )
+
+
+class Retention(Frozen):
+    """How long each class of data is kept. A legal hold on an account stops all of these for it."""
+
+    deletion_grace: timedelta = Field(timedelta(days=7), description="An account's deletion can be undone this long.")
+    login_history: timedelta = timedelta(days=90)
+    errands: timedelta = Field(timedelta(days=30), description="Mails, events and calls that are done.")
+    exports: timedelta = timedelta(days=7)
+    rejected_samples: timedelta = Field(timedelta(days=30), description="Recordings that no voice was made from.")
+    trace_files: timedelta = Field(timedelta(days=215), description="What moderators had traced.")
+    orphans: timedelta = Field(timedelta(days=1), description="Stored files that no row names.")
+
+
 class Settings(BaseSettings):
     """The settings of one process. Get them with `get_settings()`."""
 
@@ -124,6 +184,11 @@ class Settings(BaseSettings):
     broker: Broker = Broker()
     storage: Storage = Storage()
     web: Web = Web()
+    accounts: Accounts = Accounts()
+    mail: Mail = Mail()
+    billing: Billing = Billing()
+    policy: Policy = Policy()
+    retention: Retention = Retention()
     jobs: Jobs = Jobs()
     voices: Voices = Voices()
     speech: Speech = Speech()
@@ -148,6 +213,23 @@ class Settings(BaseSettings):
         return self.provenance.key_directory or self.data_dir.resolve() / "keys"
 
     @cached_property
+    def secret_file(self) -> Path:
+        """Where the key of the web side is."""
+        return self.web.secret_file or self.data_dir.resolve() / "secret.key"
+
+    @cached_property
+    def mail_directory(self) -> Path:
+        """Where mail goes that is not sent."""
+        return self.data_dir.resolve() / "mail"
+
+    @cached_property
+    def billing_provider(self) -> Literal["stripe", "sandbox", "operator"]:
+        """Who takes payments: Stripe, a pretended provider (never in production), or nobody but the operator."""
+        if self.billing.stripe_secret_key.get_secret_value():
+            return "stripe"
+        return "sandbox" if self.environment == "development" else "operator"
+
+    @cached_property
     def public_url(self) -> str:
         """Base of links, without a slash at the end."""
         return (self.web.public_url or f"http://{self.web.host}:{self.web.port}").rstrip("/")
@@ -167,6 +249,14 @@ class Settings(BaseSettings):
             wrong.append("VOUCH_WEB__PUBLIC_URL must be the https:// address that people use")
         if self.provenance.key_directory is None:
             wrong.append("VOUCH_PROVENANCE__KEY_DIRECTORY must name the folder made by `vouch admin init-keys`")
+        if self.web.secret_file is None:
+            wrong.append("VOUCH_WEB__SECRET_FILE must name the key made by `vouch admin init-keys`")
+        if not self.mail.url.startswith(("smtp://", "smtps://")):
+            wrong.append("VOUCH_MAIL__URL must name a mail server")
+        if self.billing_provider == "stripe" and not self.billing.stripe_webhook_secret.get_secret_value():
+            wrong.append("VOUCH_BILLING__STRIPE_WEBHOOK_SECRET must be set beside the key")
+        if not self.accounts.staff_second_factor:
+            wrong.append("VOUCH_ACCOUNTS__STAFF_SECOND_FACTOR must be on")
         if self.test_consent_statement:
             wrong.append("VOUCH_TEST_CONSENT_STATEMENT is for tests and must be unset")
         if wrong:

@@ -5,12 +5,24 @@ from sqlalchemy import Connection
 
 import app.accounts.models
 import app.billing.models
-import app.provenance.models  # the topmost package: it imports the tables of all below
-from app.core import outbox
+import app.privacy.models
+import app.provenance.models  # the topmost package of the flow: it imports the tables of all below
+from app.accounts import factor_models, key_models, signals
+from app.core import errands, outbox
 from app.core.db import Base, make_engine
 from app.settings import get_settings
 
-TABLES = (app.accounts.models, app.billing.models, app.provenance.models, outbox)  # imported for their tables
+TABLES = (  # imported for their tables
+    app.accounts.models,
+    factor_models,
+    key_models,
+    signals,
+    app.billing.models,
+    app.provenance.models,
+    app.privacy.models,
+    errands,
+    outbox,
+)
 
 
 def run(connection: Connection) -> None:

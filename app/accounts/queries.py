@@ -7,7 +7,8 @@ import uuid
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts.models import ApiKey, LoginSession
+from app.accounts.key_models import ApiKey
+from app.accounts.models import LoginSession
 from app.core.db import now
 
 

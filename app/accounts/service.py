@@ -11,7 +11,8 @@ from datetime import timedelta
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.accounts.models import Account, ApiKey, FailedLogin, LoginSession, Role
+from app.accounts.key_models import ApiKey
+from app.accounts.models import Account, FailedLogin, LoginSession, Role
 from app.accounts.rules import Capability, capabilities
 from app.core import audit, crypto
 from app.core.audit import Actor

@@ -10,8 +10,8 @@ from app.accounts.models import Account
 from app.api.documented import Parts, compatible_errors
 from app.api.schemas_speech import Subscription, User
 from app.api.views_voices import unix
-from app.billing.service import next_month_start, plan_of, used_this_month
-from app.core.db import now
+from app.billing.ledger import balance_of
+from app.billing.plans import plan_of
 from app.voices.service import clone_verdict, count_voices
 
 router = APIRouter(tags=["Account"])
@@ -38,13 +38,13 @@ def get_subscription(caller: KeyHolder, services: Parts) -> Subscription:
 
 
 def _subscription(session: Session, account: Account) -> Subscription:
-    plan = plan_of(account)
+    plan, balance = plan_of(account), balance_of(session, account)
     return Subscription(
         tier=plan.id,
         status="active" if plan.paid else "free",
-        character_count=used_this_month(session, account.id),
-        character_limit=plan.characters_a_month,
-        next_character_count_reset_unix=unix(next_month_start(now())),
+        character_count=balance.used + balance.reserved,
+        character_limit=balance.granted,
+        next_character_count_reset_unix=unix(balance.period.end),
         voice_slots_used=count_voices(session, account),
         voice_limit=plan.voice_slots,
         can_use_instant_voice_cloning=clone_verdict(session, account, extra=0).allowed,

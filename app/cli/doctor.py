@@ -21,7 +21,7 @@ from app.core.errors import DomainError
 from app.core.storage import open_storage
 from app.settings import Settings
 
-APPEND_ONLY = ("audit_entry", "generation", "stamp", "usage_entry")
+APPEND_ONLY = ("audit_entry", "generation", "stamp", "ledger_entry")
 """Tables that only grow; migrations/versions/0002_guards.py has their triggers."""
 NEEDED_BYTES = 2**30
 GIB = 2**30

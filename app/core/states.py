@@ -30,12 +30,15 @@ class HasState:
     state: Any
 
 
-def state_enum(states: type[StrEnum]) -> Enum:
-    """Column type of a state: text with a CHECK constraint, the same on both databases."""
+def state_enum(states: type[StrEnum], *, checked: bool = True) -> Enum:
+    """Column type of a state: text with a CHECK constraint, the same on both databases.
+
+    `checked=False` leaves the constraint out, for a column whose values another CHECK of its table holds.
+    """
     return Enum(
         states,
         native_enum=False,
-        create_constraint=True,
+        create_constraint=checked,
         length=24,
         name=states.__name__.lower(),
         values_callable=lambda e: [m.value for m in e],

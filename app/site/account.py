@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from app.accounts import queries, service
 from app.accounts.identity import Caller, SignedIn, acting, looking
 from app.accounts.models import Account, Standing
-from app.billing.service import next_month_start, plan_of, used_this_month
-from app.core.db import now
+from app.billing.ledger import balance_of
+from app.billing.plans import plan_of
 from app.core.errors import Invalid
 from app.core.services import Services, services_of
 from app.site.pages import page, see
@@ -66,7 +66,7 @@ def _account_page(
 
 
 def _facts(session: Session, account: Account) -> dict[str, Any]:
-    plan = plan_of(account)
+    plan, balance = plan_of(account), balance_of(session, account)
     until = account.suspended_until
     return {
         "email": account.email,
@@ -74,9 +74,9 @@ def _facts(session: Session, account: Account) -> dict[str, Any]:
         "standing": account.state.value,
         "standing_note": f"Until {until:%d %b %Y}." if account.state is Standing.SUSPENDED and until else None,
         "plan": plan.name,
-        "used": used_this_month(session, account.id),
-        "allowance": plan.characters_a_month,
-        "renews_at": next_month_start(now()),
+        "used": balance.used + balance.reserved,
+        "allowance": balance.granted,
+        "renews_at": balance.period.end,
         "voices_used": count_voices(session, account),
         "voices_allowed": plan.voice_slots,
     }

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.identity import SignedIn, acting, looking
 from app.accounts.models import Account
-from app.billing.service import plan_of, used_this_month
+from app.billing.ledger import balance_of
 from app.core.errors import DomainError, Invalid, NotFound, Refused
 from app.core.services import Services, services_of
 from app.provenance.delivery import deliver, stamp_of
@@ -44,7 +44,7 @@ def _speak_page(
     error: DomainError | None = None,
 ) -> Response:
     ready = [voice for voice in voices_of(session, account) if voice.state is VoiceState.READY]
-    left = plan_of(account).characters_a_month - used_this_month(session, account.id)
+    left = balance_of(session, account).spendable
     refused = isinstance(error, Refused)
     return page(
         request,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import unicodedata
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -14,7 +15,8 @@ from sqlalchemy.orm import Session, joinedload
 from app.accounts.models import Account
 from app.accounts.rules import Capability
 from app.accounts.service import capabilities_of
-from app.billing.service import charge, plan_of, used_this_month
+from app.billing import ledger
+from app.billing.plans import plan_of
 from app.core import crypto
 from app.core.audit import Actor
 from app.core.db import new_id, now
@@ -31,7 +33,6 @@ from app.voices.service import enforce, lock_account, voice_of
 
 MIN_SPEED, MAX_SPEED = 0.7, 1.3
 REPEATED_WITHIN = timedelta(minutes=5)
-CHARGE_KIND = "speak"
 
 
 def ask_for_speech(
@@ -45,6 +46,7 @@ def ask_for_speech(
     speed: float = 1.0,
     seed: int | None = None,
     language: str | None = None,
+    api_key_id: uuid.UUID | None = None,
 ) -> Clip:
     """Put a clip and its job into the caller's transaction, if the gate lets it pass.
 
@@ -68,6 +70,7 @@ def ask_for_speech(
         account_id=account.id,
         priority=plan_of(account).priority,
     )
+    ledger.reserve(session, account, job_id=job.id, characters=len(text), api_key_id=api_key_id)
     clip = Clip(
         account_id=account.id,
         voice_id=voice.id,
@@ -139,13 +142,11 @@ def clean_text(text: str, limit: int) -> str:
 def speak_verdict(session: Session, account: Account, voice: Voice, characters: int) -> Verdict:
     """Whether the text may be spoken; the facts come from this transaction."""
     plan = plan_of(account)
-    open_clips, open_characters = session.execute(
-        select(func.count(Clip.id), func.coalesce(func.sum(func.length(Clip.text)), 0))
+    open_clips = session.scalar(
+        select(func.count(Clip.id))
         .join(Job, Clip.job_id == Job.id)
         .where(Clip.account_id == account.id, Job.state.in_(OPEN))
-    ).one()
-    # Open clips were counted first: one that ends between the two queries is counted twice, never not at all.
-    left = plan.characters_a_month - used_this_month(session, account.id) - open_characters
+    )
     return may_speak(
         SpeakFacts(
             may_speak=Capability.SPEAK in capabilities_of(account),
@@ -157,8 +158,8 @@ def speak_verdict(session: Session, account: Account, voice: Voice, characters: 
             voice_problem=_PROBLEMS.get(voice.state, "This voice can't speak."),
             consent_in_force=_consent_in_force(session, voice),
             characters=characters,
-            characters_left=left,
-            open_clips=open_clips,
+            characters_left=ledger.balance_of(session, account).spendable,
+            open_clips=open_clips or 0,
             concurrency=plan.concurrency,
         )
     )
@@ -213,8 +214,14 @@ def commit_generation(session: Session, clip: Clip, *, key: bytes, key_epoch: in
 
 
 def charge_for(session: Session, clip: Clip) -> None:
-    """The one charge of a finished clip."""
-    charge(session, account_id=clip.account_id, job_id=clip.job_id, kind=CHARGE_KIND, characters=len(clip.text))
+    """The one charge of a finished clip: what was held for it is spent."""
+    ledger.settle(session, clip.job_id)
+
+
+@jobs.on_unfinished(JobKind.SPEAK)
+def _give_back(session: Session, job: Job) -> None:
+    """Nothing is charged for a clip that was not made."""
+    ledger.release(session, job.id)
 
 
 def clip_of(session: Session, account: Account, public_id: str) -> Clip:

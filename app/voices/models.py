@@ -61,6 +61,17 @@ class VoiceState(StrEnum):
     DELETED = "deleted"
 
 
+class DisabledFor(StrEnum):
+    """Why a voice is switched off, which says what switches it on again."""
+
+    CONSENT = "consent"
+    """The speaker took the consent back: a new consent."""
+    PLAN = "plan"
+    """The plan has no room for it: a plan that has."""
+    DECISION = "decision"
+    """A moderator: another decision."""
+
+
 class Voice(HasState, Base):
     """A voice: somebody's (with an owner and a consent) or a stock voice of the engine (with neither)."""
 
@@ -105,6 +116,7 @@ class Voice(HasState, Base):
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     language: Mapped[str] = mapped_column(String(12))
     state: Mapped[VoiceState] = mapped_column(state_enum(VoiceState), default=VoiceState.DRAFT)
+    disabled_for: Mapped[DisabledFor | None] = mapped_column(state_enum(DisabledFor))
     problem: Mapped[str | None] = mapped_column(Text)
     consent_id: Mapped[uuid.UUID | None]
     consent_in_force: Mapped[bool | None]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, selectinload
 from app.accounts.models import Account
 from app.accounts.rules import Capability
 from app.accounts.service import capabilities_of
-from app.billing.service import plan_of
+from app.billing.plans import plan_of
 from app.core import audit
 from app.core.audit import Actor
 from app.core.db import now

@@ -22,7 +22,8 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from app.accounts.models import ApiKey, Role
+from app.accounts.key_models import ApiKey
+from app.accounts.models import Role
 from app.core.db import Base
 from app.main import create_app
 from app.provenance.models import TraceQuery, TraceState

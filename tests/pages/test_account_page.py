@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.accounts.models import ApiKey, LoginSession
+from app.accounts.key_models import ApiKey
+from app.accounts.models import LoginSession
 from app.core.crypto import digest
 from tests.harness import Service
 from tests.pages.browsing import Page, Visitor, log_in, visitor

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from app.accounts.models import ApiKey, Role
+from app.accounts.key_models import ApiKey
+from app.accounts.models import Role
 from app.accounts.service import NewAccount
 from app.core.db import Base
 from app.jobs.models import JobKind

@@ -1,0 +1,213 @@
+"""The usage ledger: double entry instead of plain charges. Old charges become settled reservations of their month."""
+
+import uuid
+from datetime import datetime
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+IN_THE_WAY = (
+    "id = NEW.id OR (job_id = NEW.job_id AND kind = NEW.kind)"
+    " OR (account_id = NEW.account_id AND kind = NEW.kind AND reference = NEW.reference)"
+)
+OLD_IN_THE_WAY = "id = NEW.id OR (job_id = NEW.job_id AND kind = NEW.kind)"
+
+WAYS = (
+    ("grant", "granted", "allowance"),
+    ("overage", "overage", "allowance"),
+    ("overage_back", "allowance", "overage"),
+    ("reserve", "allowance", "reserved"),
+    ("release", "reserved", "allowance"),
+    ("settle", "reserved", "used"),
+    ("refund", "refunded", "allowance"),
+)
+ONE_WAY = " OR ".join(
+    f"(kind = '{kind}' AND debit = '{debit}' AND credit = '{credit}')" for kind, debit, credit in WAYS
+)
+MOVES = {"reserve": ("allowance", "reserved"), "settle": ("reserved", "used")}
+
+
+def upgrade() -> None:
+    """Make the ledger, carry the charges over, and drop their table."""
+    op.create_table(
+        "ledger_entry",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("period", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Enum(
+                "grant",
+                "overage",
+                "overage_back",
+                "reserve",
+                "release",
+                "settle",
+                "refund",
+                name="entrykind",
+                native_enum=False,
+                create_constraint=True,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column(
+            "debit",
+            sa.Enum(
+                "granted",
+                "overage",
+                "refunded",
+                "allowance",
+                "reserved",
+                "used",
+                name="book",
+                native_enum=False,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column(
+            "credit",
+            sa.Enum(
+                "granted",
+                "overage",
+                "refunded",
+                "allowance",
+                "reserved",
+                "used",
+                name="book",
+                native_enum=False,
+                length=24,
+            ),
+            nullable=False,
+        ),
+        sa.Column("characters", sa.Integer(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("reference", sa.String(length=80), nullable=True),
+        sa.Column("api_key_id", sa.Uuid(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(ONE_WAY, name=op.f("ck_ledger_entry_one_way_for_each_kind")),
+        sa.CheckConstraint("(job_id IS NULL) <> (reference IS NULL)", name=op.f("ck_ledger_entry_job_or_reference")),
+        sa.CheckConstraint("characters > 0", name=op.f("ck_ledger_entry_positive")),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name="fk_ledger_entry_account_id"),
+        sa.ForeignKeyConstraint(["api_key_id"], ["api_key.id"], name="fk_ledger_entry_api_key_id"),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_ledger_entry_job_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_ledger_entry"),
+        sa.UniqueConstraint("account_id", "kind", "reference", name="uq_ledger_entry_account_id_kind_reference"),
+        sa.UniqueConstraint("job_id", "kind", name="uq_ledger_entry_job_id_kind"),
+    )
+    op.create_index("ix_ledger_entry_account_id_period", "ledger_entry", ["account_id", "period"], unique=False)
+    op.create_index("ix_ledger_entry_api_key_id_at", "ledger_entry", ["api_key_id", "at"], unique=False)
+    _carry_over()
+    _unguard("usage_entry")
+    op.drop_index("ix_usage_entry_account_id_at", table_name="usage_entry")
+    op.drop_table("usage_entry")
+    _guard("ledger_entry", IN_THE_WAY)
+
+
+def _tables() -> tuple[sa.Table, sa.Table]:
+    metadata = sa.MetaData()
+    moment = sa.DateTime(timezone=True)
+    old = sa.Table(
+        "usage_entry",
+        metadata,
+        *(sa.Column(name, sa.Uuid()) for name in ("id", "account_id", "job_id")),
+        sa.Column("kind", sa.String()),
+        sa.Column("characters", sa.Integer()),
+        sa.Column("at", moment),
+    )
+    new = sa.Table(
+        "ledger_entry",
+        metadata,
+        *(sa.Column(name, sa.Uuid()) for name in ("id", "account_id", "job_id")),
+        *(sa.Column(name, sa.String()) for name in ("kind", "debit", "credit")),
+        sa.Column("characters", sa.Integer()),
+        sa.Column("period", moment),
+        sa.Column("at", moment),
+    )
+    return old, new
+
+
+def _carry_over() -> None:
+    old, new = _tables()
+    bind = op.get_bind()
+    for row in bind.execute(sa.select(old).where(old.c.characters > 0)).all():
+        for kind, (debit, credit) in MOVES.items():
+            bind.execute(
+                new.insert().values(
+                    id=uuid.uuid4(),
+                    account_id=row.account_id,
+                    job_id=row.job_id,
+                    kind=kind,
+                    debit=debit,
+                    credit=credit,
+                    characters=row.characters,
+                    period=_month(row.at),
+                    at=row.at,
+                )
+            )
+
+
+def _month(at: datetime) -> datetime:
+    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def downgrade() -> None:
+    """Make the table of charges again, from what was settled."""
+    op.create_table(
+        "usage_entry",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("characters", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("characters >= 0", name=op.f("ck_usage_entry_not_negative")),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name="fk_usage_entry_account_id"),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_usage_entry_job_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_usage_entry"),
+        sa.UniqueConstraint("job_id", "kind", name="uq_usage_entry_job_id_kind"),
+    )
+    op.create_index("ix_usage_entry_account_id_at", "usage_entry", ["account_id", "at"])
+    op.execute(
+        "INSERT INTO usage_entry (id, account_id, job_id, kind, characters, at)"
+        " SELECT id, account_id, job_id, 'speak', characters, at FROM ledger_entry WHERE kind = 'settle'"
+    )
+    _guard("usage_entry", OLD_IN_THE_WAY)
+    _unguard("ledger_entry")
+    op.drop_table("ledger_entry")
+
+
+def _guard(table: str, in_the_way: str) -> None:
+    """The append-only triggers of 0002."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        )
+        op.execute(f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} EXECUTE FUNCTION refuse_change()")
+        return
+    for verb in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        )
+    there = f"SELECT 1 FROM {table} WHERE rowid = NEW.rowid OR {in_the_way}"  # noqa: S608 - our own names
+    op.execute(
+        f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN EXISTS ({there}) "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: it has this row already'); END"
+    )
+
+
+def _unguard(table: str) -> None:
+    names: tuple[str, ...]
+    if op.get_bind().dialect.name == "postgresql":
+        names = ("append_only", "no_truncate")
+        suffix = f" ON {table}"
+    else:
+        names, suffix = ("no_update", "no_delete", "no_replace"), ""
+    for name in names:
+        op.execute(f"DROP TRIGGER {table}_{name}{suffix}")
