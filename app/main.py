@@ -19,6 +19,8 @@ from app.settings import Settings, get_settings
 from app.site import mount_static, render_error
 from app.site import router as site_router
 
+STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com", "https://verify.stripe.com")
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application for some settings (those of the process by default)."""
@@ -53,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last added runs first: every answer gets a request id and headers, refusals too.
     web.add_middleware(SameOrigin, public_url=settings.public_url)
     web.add_middleware(BodyLimit, max_bytes=settings.web.max_upload_bytes)
-    web.add_middleware(SecurityHeaders)
+    forms_to = STRIPE_PAGES if settings.billing_provider == "stripe" else ()
+    web.add_middleware(SecurityHeaders, tls_only=settings.web.secure_cookies, forms_to=forms_to)
     web.add_middleware(RequestContext)
     return web

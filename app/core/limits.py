@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -13,6 +14,7 @@ from app.core.rendering import error_response
 
 _DRAIN_SECONDS = 5.0
 _UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+_OWN_FORMS = "form-action 'self'"
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -22,18 +24,18 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "media-src 'self' blob:",
         "connect-src 'self'",
         "frame-ancestors 'none'",
-        "form-action 'self'",
+        _OWN_FORMS,
         "base-uri 'none'",
         "object-src 'none'",
     )
 )
 _HEADERS = {
-    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_TLS_ONLY = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 _PERSONAL = ("text/html", "application/json", "application/problem+json")
 
 
@@ -142,16 +144,22 @@ class SameOrigin:
 
 
 class SecurityHeaders:
-    """Adds the security headers that an answer has not set itself, and `no-store` to pages and JSON."""
+    """Adds the security headers that an answer has not set itself, and `no-store` to pages and JSON.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `tls_only` adds Strict-Transport-Security for a year: browsers then refuse to come by plain HTTP. `forms_to` are
+    other origins to which a form may lead, such as the payment page that our answer to a form redirects to.
+    """
+
+    def __init__(self, app: ASGIApp, tls_only: bool = False, forms_to: Sequence[str] = ()) -> None:
         self.app = app
+        policy = _CONTENT_SECURITY_POLICY.replace(_OWN_FORMS, " ".join((_OWN_FORMS, *forms_to)))
+        self.headers = _HEADERS | {"Content-Security-Policy": policy} | (_TLS_ONLY if tls_only else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self.headers.items():
                     headers.setdefault(name, value)
                 if headers.get("content-type", "").startswith(_PERSONAL):
                     headers.setdefault("Cache-Control", "no-store")

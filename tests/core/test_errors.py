@@ -299,6 +299,18 @@ def test_security_headers_are_on_every_answer(client: httpx2.Client, path: str) 
     assert headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("production", [True, False])
+def test_only_behind_tls_and_with_stripe_the_headers_say_so(production: bool) -> None:
+    app = FastAPI()
+    app.get("/")(lambda: {})
+    chosen = {"tls_only": True, "forms_to": ["https://checkout.stripe.com"]} if production else {}
+    app.add_middleware(SecurityHeaders, **chosen)
+    with serve(app) as url:
+        headers = httpx2.get(url).headers
+    assert ("max-age=" in headers.get("strict-transport-security", "")) is production
+    assert ("form-action 'self' https://checkout.stripe.com;" in headers["content-security-policy"]) is production
+
+
 def test_health_and_readiness(client: httpx2.Client) -> None:
     assert client.get("/healthz").json() == {"status": "alive"}
     ready = client.get("/readyz")
