@@ -16,7 +16,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
-from app.accounts import service
+from app.accounts import keys, service
 from app.accounts.models import Account
 from app.accounts.rules import Capability
 from app.core.audit import Actor
@@ -68,10 +68,11 @@ def caller_by_key(
     if not key:
         raise Unauthenticated("invalid_api_key", "Send your API key in the xi-api-key header.")
     with services.databases.reading() as session:
-        account, row = service.account_of_key(session, key)
-    if service.key_use_is_stale(row):
+        account, row = keys.account_of_key(session, key)
+        service.refuse_banned(account)
+    if keys.key_use_is_stale(row):
         with services.databases.writing() as session:
-            service.note_key_use(session, row.id)
+            keys.note_key_use(session, row.id)
     return Caller(account.id, key_id=row.id)
 
 

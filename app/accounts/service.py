@@ -1,4 +1,4 @@
-"""What can be done with accounts: create, log in, recognise, issue and revoke keys, end sessions."""
+"""What can be done with accounts: create, log in, recognise, end sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.accounts.key_models import ApiKey
+from app.accounts import keys
 from app.accounts.models import Account, FailedLogin, LoginSession, Role
 from app.accounts.rules import Capability, capabilities
 from app.core import audit, crypto
@@ -20,8 +20,6 @@ from app.core.db import now
 from app.core.errors import Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
 from app.core.text import one_line
 
-KEY_PREFIX = "vch_"
-KEY_USE_RESOLUTION = timedelta(minutes=1)  # `last_used_at` is written at most this often, to keep reads cheap
 FAILURES_PER_HOUR = 10  # per e-mail and network address together, so that nobody can lock somebody else out
 MIN_PASSWORD = 12
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
@@ -56,7 +54,7 @@ def create_account(
     session.flush()
     facts = {"role": role.value, "plan": plan, "verified": verified}
     audit.record(session, actor, "account.created", account, facts=facts)
-    _, key = create_key(session, account, "first key", actor)
+    _, key = keys.create_key(session, account, "first key", actor)
     return NewAccount(account, password, key)
 
 
@@ -156,50 +154,6 @@ def account_of_session(session: Session, token: str) -> tuple[Account, LoginSess
         raise Unauthenticated("session.ended", "Please sign in.")
     refuse_banned(row[0])
     return row[0], row[1]
-
-
-def account_of_key(session: Session, key: str) -> tuple[Account, ApiKey]:
-    """Who is behind an API key. Raises Unauthenticated when it is unknown or revoked, Forbidden when banned."""
-    row = session.execute(
-        select(Account, ApiKey)
-        .join(ApiKey, ApiKey.account_id == Account.id)
-        .where(ApiKey.key_digest == crypto.digest(key))
-    ).one_or_none()
-    if row is None or row[1].revoked_at is not None:
-        raise Unauthenticated("invalid_api_key", "The API key is not valid. Make one on your account page.")
-    refuse_banned(row[0])
-    return row[0], row[1]
-
-
-def key_use_is_stale(key: ApiKey) -> bool:
-    """Whether `last_used_at` should be written again."""
-    return key.last_used_at is None or now() - key.last_used_at > KEY_USE_RESOLUTION
-
-
-def note_key_use(session: Session, key_id: uuid.UUID) -> None:
-    """Remember that a key was used."""
-    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now()))
-
-
-def create_key(session: Session, account: Account, name: str, actor: Actor) -> tuple[ApiKey, str]:
-    """Make an API key; gives the row and the key itself, which is stored nowhere."""
-    key = KEY_PREFIX + crypto.secret_token()
-    name = one_line(name, 60) or "key"
-    row = ApiKey(account_id=account.id, name=name, prefix=key[:9], key_digest=crypto.digest(key))
-    session.add(row)
-    session.flush()
-    audit.record(session, actor, "api_key.created", row, facts={"name": name, "prefix": row.prefix})
-    return row, key
-
-
-def revoke_key(session: Session, account: Account, key_id: uuid.UUID, actor: Actor) -> None:
-    """Make a key useless at once. Raises NotFound for another account's key."""
-    row = session.get(ApiKey, key_id)
-    if row is None or row.account_id != account.id:
-        raise NotFound("key.not_found", "There is no such key.")
-    if row.revoked_at is None:
-        row.revoked_at = now()
-        audit.record(session, actor, "api_key.revoked", row)
 
 
 def end_session(session: Session, account: Account, session_id: uuid.UUID, actor: Actor) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from app.accounts import queries, service
+from app.accounts import keys, queries, service
 from app.accounts.identity import Caller, SignedIn, acting, looking
 from app.accounts.models import Account, Standing
 from app.billing.ledger import balance_of
@@ -102,7 +102,7 @@ def make_key(
         if len(queries.keys_of(session, account.id)) >= MAX_KEYS:
             errors = {"name": f"You have {MAX_KEYS} keys. Revoke one that you no longer use."}
             return _account_page(request, session, account, caller, errors=errors)
-        _, key = service.create_key(session, account, name, caller.actor)
+        _, key = keys.create_key(session, account, name, caller.actor)
         return _account_page(request, session, account, caller, new_key=key)
 
 
@@ -110,7 +110,7 @@ def make_key(
 def revoke_key(key_id: uuid.UUID, caller: SignedIn, services: Parts) -> Response:
     """Make a key useless."""
     with acting(services, caller) as (session, account):
-        service.revoke_key(session, account, key_id, caller.actor)
+        keys.revoke_key(session, account, key_id, caller.actor)
     return see("/account")
 
 

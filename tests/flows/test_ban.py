@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from app.accounts import keys
 from app.accounts import service as accounts
 from app.accounts.identity import Caller, acting, looking
 from app.accounts.models import Account, LoginSession, Standing
@@ -52,7 +53,9 @@ def by_session(world: World, token: str) -> Account:
 
 def by_key(world: World, key: str) -> Account:
     with world.databases.reading() as session:
-        return accounts.account_of_key(session, key)[0]
+        account = keys.account_of_key(session, key)[0]
+        accounts.refuse_banned(account)
+        return account
 
 
 def test_sessions_and_keys_stop_working_with_the_ban_and_work_again_after_it(world: World) -> None:
@@ -184,8 +187,8 @@ def test_a_revoked_or_unknown_key_is_nobody(world: World) -> None:
     person = world.newcomer()
     with world.databases.writing() as session:
         account = session.get_one(Account, person.account.id)
-        second, key = accounts.create_key(session, account, "second", OPERATOR)
-        accounts.revoke_key(session, account, second.id, OPERATOR)
+        second, key = keys.create_key(session, account, "second", OPERATOR)
+        keys.revoke_key(session, account, second.id, OPERATOR)
     for dead in (key, "", person.api_key[:-1], "vch_"):
         with pytest.raises(Unauthenticated):
             by_key(world, dead)
@@ -199,9 +202,9 @@ def test_nobody_ends_anothers_session_or_key(world: World) -> None:
         stranger = session.get_one(Account, other.id)
         with pytest.raises(NotFound):
             accounts.end_session(session, stranger, login.id, OPERATOR)
-        key = accounts.account_of_key(session, victim.api_key)[1]
+        key = keys.account_of_key(session, victim.api_key)[1]
         with pytest.raises(NotFound):
-            accounts.revoke_key(session, stranger, key.id, OPERATOR)
+            keys.revoke_key(session, stranger, key.id, OPERATOR)
     assert by_session(world, token).id == victim.account.id
 
 

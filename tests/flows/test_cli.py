@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.accounts.service import account_of_key, check_password
+from app.accounts.keys import account_of_key
+from app.accounts.service import check_password
 from app.cli import trace
 from app.core.db import Databases
 from app.core.errors import Invalid, Unavailable
