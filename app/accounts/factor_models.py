@@ -12,7 +12,7 @@ from app.core.db import Base, now, primary_key
 
 
 class TotpFactor(Base):
-    """The authenticator app of an account (RFC 6238: SHA-1, 6 digits, 30 s)."""
+    """The authenticator app of an account (RFC 6238: SHA-1, 6 digits, 30 s). It has proved once that it works."""
 
     __tablename__ = "totp_factor"
 
@@ -23,8 +23,6 @@ class TotpFactor(Base):
     last_step: Mapped[int] = mapped_column(BigInteger, default=0)
     """The time step of the last code that was accepted: it and older ones are refused."""
     created_at: Mapped[datetime] = mapped_column(default=now)
-    confirmed_at: Mapped[datetime | None]
-    """None until the first code has proved that the app holds the secret; until then it does not count."""
 
 
 class RecoveryCode(Base):

@@ -352,7 +352,6 @@ def _create_tables() -> None:
         sa.Column("sealed_secret", sa.LargeBinary(), nullable=False),
         sa.Column("last_step", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name="fk_totp_factor_account_id"),
         sa.PrimaryKeyConstraint("id", name="pk_totp_factor"),
         sa.UniqueConstraint("account_id", name="uq_totp_factor_account_id"),
