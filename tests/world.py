@@ -16,12 +16,13 @@ from sqlalchemy import func, select, text
 from app.accounts import service as accounts
 from app.accounts.models import Account, Role, Standing
 from app.accounts.service import NewAccount
+from app.billing import ledger
 from app.core.audit import Actor
 from app.core.db import Databases, now
 from app.core.states import move
 from app.core.uploads import Upload
 from app.jobs import service as jobs
-from app.jobs.models import Job, JobKind
+from app.jobs.models import Job, JobKind, JobState
 from app.jobs.service import Claim
 from app.provenance.service import Stamped, write_stamp
 from app.settings import Settings
@@ -246,6 +247,18 @@ class World:
             jobs.finish(session, claim)
             write_stamp(session, generation.id, stamped)
             charge_for(session, session.scalars(select(Clip).where(Clip.job_id == claim.job_id)).one())
+
+    def spend(self, account: Account, characters: int) -> Job:
+        """Use up characters, as a finished clip does; gives its job."""
+        with self.databases.writing() as session:
+            job = Job(
+                kind=JobKind.SPEAK, queue="done", state=JobState.DONE, subject_id=uuid.uuid4(), account_id=account.id
+            )
+            session.add(job)
+            session.flush()
+            ledger.reserve(session, session.get_one(Account, account.id), job_id=job.id, characters=characters)
+            ledger.settle(session, job.id)
+        return job
 
     # jobs
 

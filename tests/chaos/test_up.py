@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.accounts.models import Account
-from app.billing.models import UsageEntry
+from app.billing.models import EntryKind, LedgerEntry
 from app.core.db import Databases
 from app.jobs.models import Job, JobState
 from app.provenance.models import Stamp
@@ -74,7 +74,9 @@ def results_of(databases: Databases, job_id: uuid.UUID) -> tuple[int, int]:
     with databases.reading() as session:
         made = select(Generation.id).join(Clip, Clip.id == Generation.clip_id).where(Clip.job_id == job_id)
         stamps = select(func.count(Stamp.id)).where(Stamp.generation_id.in_(made))
-        charges = select(func.count(UsageEntry.id)).where(UsageEntry.job_id == job_id)
+        charges = select(func.count(LedgerEntry.id)).where(
+            LedgerEntry.job_id == job_id, LedgerEntry.kind == EntryKind.SETTLE
+        )
         return session.scalar(stamps) or 0, session.scalar(charges) or 0
 
 

@@ -9,10 +9,8 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from app.accounts.models import Account, Role, Standing
-from app.billing.models import UsageEntry
 from app.billing.plans import PLANS
 from app.core.errors import DomainError, Invalid, NotFound, Refused
 from app.core.outbox import OutboxMessage
@@ -173,7 +171,7 @@ def test_twenty_voices_at_once_take_the_last_slots_and_no_more(world: World) -> 
 def test_twenty_clips_at_once_never_overdraw_the_allowance(world: World) -> None:
     account, voice = world.account(plan="studio"), world.stock_voice()
     left = 25
-    spend(world, account, PLANS["studio"].characters_a_month - left)
+    world.spend(account, PLANS["studio"].characters_a_month - left)
     refused = [error for error in at_once(20, lambda: world.speak(account, voice, "ten chars.")) if error]
     assert world.count(Job, Job.kind == JobKind.SPEAK, Job.state == "queued") == 2
     assert {error.code for error in refused} == {"quota_exceeded"}
@@ -187,18 +185,9 @@ def test_twenty_clips_at_once_keep_to_the_concurrency_of_the_plan(world: World) 
     assert {error.code for error in refused} == {"speak.concurrency"}
 
 
-def spend(world: World, account: Any, characters: int) -> None:
-    """Have an account use up characters, as finished clips do."""
-    clip = world.speak(account, world.rows(select(Voice).where(Voice.stock_id.is_not(None)))[0])
-    world.deliver(world.take(JobKind.SPEAK))
-    done = sum(world.rows(select(UsageEntry.characters)))
-    with world.databases.writing() as session:
-        session.add(UsageEntry(account_id=account.id, job_id=clip.job_id, kind="test", characters=characters - done))
-
-
 def test_used_characters_count_against_the_month(world: World) -> None:
     account, voice = world.account(plan="free"), world.stock_voice()
-    spend(world, account, PLANS["free"].characters_a_month - 5)
+    world.spend(account, PLANS["free"].characters_a_month - 5)
     with pytest.raises(Refused, match="5 are left"):
         world.speak(account, voice, "six ch")
     world.speak(account, voice, "five5")

@@ -24,8 +24,9 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from app.billing.models import UsageEntry
-from app.billing.service import charge
+from app.accounts.models import Account
+from app.billing import ledger
+from app.billing.models import EntryKind, LedgerEntry
 from app.core.audit import AuditEntry
 from app.core.db import Databases
 from app.core.outbox import OutboxMessage
@@ -36,6 +37,12 @@ from tests.conftest import make_settings
 from tests.world import LEASE, OPERATOR, World
 
 TEMPLATE: list[Path] = []
+ENDS = LedgerEntry.kind.in_([EntryKind.SETTLE, EntryKind.RELEASE])
+ENDING = {
+    JobState.DONE: EntryKind.SETTLE,
+    JobState.FAILED: EntryKind.RELEASE,
+    JobState.CANCELLED: EntryKind.RELEASE,
+}
 
 
 @dataclass
@@ -48,7 +55,6 @@ class Expected:
     """Fence of the claim that holds it."""
     expired: bool = False
     cancelling: bool = False
-    charges: int = 0
 
     def requeue_or(self, end: JobState, most: int) -> None:
         self.holder, self.expired = None, False
@@ -81,7 +87,9 @@ class JobLife(RuleBasedStateMachine):
     @rule()
     def create(self) -> None:
         with self.world.databases.writing() as session:
-            job = jobs.create(session, JobKind.SPEAK, queue="gpu", subject_id=uuid.uuid4(), account_id=self.account.id)
+            account = session.get_one(Account, self.account.id)
+            job = jobs.create(session, JobKind.SPEAK, queue="gpu", subject_id=uuid.uuid4(), account_id=account.id)
+            ledger.reserve(session, account, job_id=job.id, characters=1)
         self.model[job.id] = Expected()
 
     @rule(target=claims, limit=st.integers(1, 3))
@@ -116,7 +124,7 @@ class JobLife(RuleBasedStateMachine):
         try:
             with self.world.databases.writing() as session:
                 jobs.finish(session, claim)
-                charge(session, account_id=self.account.id, job_id=claim.job_id, kind="speak", characters=1)
+                ledger.settle(session, claim.job_id)
         except JobCancelled:
             assert self.holds(claim)
             assert job.cancelling
@@ -125,7 +133,7 @@ class JobLife(RuleBasedStateMachine):
         else:
             assert self.holds(claim)
             assert not job.cancelling
-            job.state, job.charges = JobState.DONE, job.charges + 1
+            job.state = JobState.DONE
 
     @rule(claim=consumes(claims), retry=st.booleans())
     def fail(self, claim: Claim, retry: bool) -> None:
@@ -180,9 +188,9 @@ class JobLife(RuleBasedStateMachine):
             key: (job.state, job.attempt) for key, job in self.model.items()
         }
         assert all(job.attempt <= self.most for job in rows.values())
-        charges = self.world.rows(select(UsageEntry.job_id))
-        assert sorted(charges) == sorted(key for key, job in self.model.items() for _ in range(job.charges))
-        assert len(charges) == len(set(charges))
+        ended = {entry.job_id: entry.kind for entry in self.world.rows(select(LedgerEntry).where(ENDS))}
+        assert ended == {key: ENDING[job.state] for key, job in self.model.items() if job.state in ENDING}
+        assert self.world.count(LedgerEntry, ENDS) == len(ended), "once each"
 
     @invariant()
     def every_waiting_job_has_been_rung_for(self) -> None:

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from app.accounts.models import Account, Standing
-from app.billing.models import UsageEntry
-from app.billing.service import charge
+from app.billing import ledger
+from app.billing.models import EntryKind, LedgerEntry
 from app.core.outbox import OutboxMessage
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind, JobState
@@ -35,8 +35,8 @@ def clip_of(world: World, number: int = 1) -> tuple[Account, list[Clip]]:
 
 
 def outcome(world: World) -> tuple[int, int, int]:
-    """Ledger rows, stamps, charges."""
-    return world.count(Generation), world.count(Stamp), world.count(UsageEntry)
+    """Generations, stamps, charges."""
+    return world.count(Generation), world.count(Stamp), world.count(LedgerEntry, LedgerEntry.kind == EntryKind.SETTLE)
 
 
 def test_a_finished_clip_has_one_ledger_row_one_stamp_one_charge(world: World) -> None:
@@ -44,7 +44,8 @@ def test_a_finished_clip_has_one_ledger_row_one_stamp_one_charge(world: World) -
     world.deliver(world.take(JobKind.SPEAK))
     assert outcome(world) == (1, 1, 1)
     assert world.get(Job, clip.job_id).state is JobState.DONE
-    assert world.rows(select(UsageEntry.characters)) == [len(clip.text)]
+    charged = select(LedgerEntry.characters).where(LedgerEntry.kind == EntryKind.SETTLE)
+    assert world.rows(charged) == [len(clip.text)]
 
 
 def test_the_first_worker_finishes_late_and_its_result_is_thrown_away(world: World) -> None:
@@ -96,11 +97,11 @@ def test_a_worker_cannot_finish_between_expiry_and_the_next_claim(world: World) 
 
 
 def test_the_schema_refuses_a_second_charge(world: World) -> None:
-    account, (clip,) = clip_of(world)
+    _, (clip,) = clip_of(world)
     world.deliver(world.take(JobKind.SPEAK))
     with pytest.raises(IntegrityError), world.databases.writing() as session:
-        charge(session, account_id=account.id, job_id=clip.job_id, kind="speak", characters=1)
-    assert world.count(UsageEntry) == 1
+        ledger.settle(session, clip.job_id)
+    assert outcome(world) == (1, 1, 1)
 
 
 def test_a_renewed_lease_is_not_swept(world: World) -> None:

@@ -28,7 +28,7 @@ APPEND_ONLY = {
     "audit_entry": "reason = 'never mind'",
     "generation": "characters = 0",
     "stamp": "mark_score = 99",
-    "usage_entry": "characters = 0",
+    "ledger_entry": "characters = 1",
 }
 
 
@@ -76,7 +76,13 @@ def test_rows_of_the_record_are_never_changed_or_removed(spoken: World, table: s
 
 @pytest.mark.parametrize(
     ("table", "same"),
-    [("generation", "tag"), ("generation", "clip_id"), ("stamp", "storage_key"), ("usage_entry", "job_id")],
+    [
+        ("generation", "tag"),
+        ("generation", "clip_id"),
+        ("stamp", "storage_key"),
+        ("ledger_entry", "job_id"),
+        ("ledger_entry", "reference"),
+    ],
 )
 def test_a_row_of_the_record_cannot_be_pushed_out_by_a_new_one(spoken: World, table: str, same: str) -> None:
     """SQLite's INSERT OR REPLACE removes whatever row holds the same unique value."""
@@ -87,7 +93,9 @@ def test_a_row_of_the_record_cannot_be_pushed_out_by_a_new_one(spoken: World, ta
     keep = {same, "kind"} if same == "job_id" else {same}
     chosen = ", ".join(name if name in keep or name not in changed else changed[name] for name in names)
     with pytest.raises(DBAPIError, match="append-only"):
-        spoken.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) SELECT {chosen} FROM {table}")
+        spoken.execute(
+            f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) SELECT {chosen} FROM {table} WHERE {same} IS NOT NULL"
+        )
 
 
 def test_emptying_the_tables_above_does_not_empty_the_record(spoken: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from app.accounts.models import Role
-from app.billing.models import UsageEntry
+from app.billing.models import EntryKind, LedgerEntry
 from app.core.outbox import OutboxMessage
 from app.jobs.models import Job, JobState
 from app.provenance.models import Stamp
@@ -87,7 +87,8 @@ def results(production: Production, clip: Clip) -> tuple[int, int, int]:
     world = production.service.world
     generations = world.rows(select(Generation.id).where(Generation.clip_id == clip.id))
     stamps = world.count(Stamp, Stamp.generation_id.in_(generations))
-    return len(generations), stamps, world.count(UsageEntry, UsageEntry.job_id == clip.job_id)
+    charges = world.count(LedgerEntry, LedgerEntry.job_id == clip.job_id, LedgerEntry.kind == EntryKind.SETTLE)
+    return len(generations), stamps, charges
 
 
 def test_a_worker_killed_in_the_middle_of_a_clip_loses_nothing(production: Production) -> None:
