@@ -1,4 +1,4 @@
-"""Secrets: random tokens, digests of tokens, passwords (argon2id), and the key files of this service."""
+"""Secrets: random tokens, digests of tokens, passwords (argon2id), sealed values, and the key files of this service."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import hashlib
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from app.core.errors import Unavailable
+from app.settings import Settings
 
 _passwords = PasswordHasher()  # RFC 9106's low-memory profile: 64 MiB, 3 passes
 _HASHING = BoundedSemaphore(4)  # so many at once, or a flood of log-ins would take 64 MiB for each thread
@@ -77,3 +83,61 @@ def write_secret(path: Path, content: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
+
+
+def web_secret(settings: Settings) -> bytes:
+    """The 32 bytes that the web side seals and digests with. In development they are made at their first use.
+
+    Raises Unavailable, with what to do, when production lacks them or the file is no key.
+    """
+    path = settings.secret_file
+    make = "Make it with `vouch admin init-keys`, as the user that runs Vouch."
+    try:
+        return load_key(path)
+    except FileNotFoundError as error:
+        if settings.environment == "production":
+            raise Unavailable("secret.missing", f"The secret file {path} is missing.", fix=make) from error
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not a 32-byte key"
+        fix = "Put the right file back from your backup. Without it, authenticators have to be set up again."
+        raise Unavailable("secret.unusable", f"The secret file {path} can't be used: {said}.", fix=fix) from error
+    make_web_secret(settings)
+    return load_key(path)
+
+
+def make_web_secret(settings: Settings) -> bool:
+    """Make the secret file unless it is there; gives whether it was made. Any number may try at once: one wins."""
+    path = settings.secret_file
+    if path.exists():
+        return False
+    whole = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    write_secret(whole, secrets.token_bytes(32))
+    try:
+        with suppress(FileExistsError):
+            os.link(whole, path)  # all 32 bytes appear at once, and never over an existing file
+            return True
+        return False
+    finally:
+        whole.unlink()
+
+
+def seal(key: bytes, data: bytes, context: str) -> bytes:
+    """Encrypt, so that only the holder of `key` can read or change it, and only as what `context` says.
+
+    `context` names purpose and owner, such as `totp:<account id>`: what was sealed for one opens for no other.
+    """
+    nonce = secrets.token_bytes(12)
+    return nonce + AESGCM(derive(key, "seal", context)).encrypt(nonce, data, context.encode())
+
+
+def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
+    """What was sealed. Raises ValueError when key or context is another one, or the bytes were changed."""
+    try:
+        return AESGCM(derive(key, "seal", context)).decrypt(sealed[:12], sealed[12:], context.encode())
+    except (InvalidTag, ValueError) as error:
+        raise ValueError("this was not sealed with this key for this purpose") from error
+
+
+def keyed_digest(key: bytes, purpose: str, value: str) -> str:
+    """64 hex digits that only the holder of `key` can compute from a value: finds it again without keeping it."""
+    return derive(key, "digest", purpose, value).hex()
