@@ -1,10 +1,10 @@
 """What Vouch asks of a payment provider, and the facts that it gets back. One protocol, two providers: Stripe, and a
 sandbox that runs the same flow with pretended money.
 
-Facts are read, never assumed: an event says only *that* an object changed, and what it is now is read from the provider.
+Facts are read, never assumed: an event says only *that* an object changed; what it is now is read from the provider.
 Money is in cents (the smallest unit of the currency), times are aware and in UTC. Every call may raise `GatewayDown`
 (nobody answered, or the answer was an error of the provider's: ask again later) or `GatewayRefused` (the same call will
-be refused again). `key` is an idempotency key: a call repeated with the same key does nothing new.
+be refused again). `key` is an idempotency key: a call repeated with the same key within a day does nothing new.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ class GatewayDown(Unavailable):
 
 
 class GatewayRefused(DomainError):
-    """The payment provider says no, and will say no again. `code` begins with `payment.`; `facts` hold its own code."""
+    """The payment provider says no, and will say no again. `facts` hold its own code and the number of the request.
+
+    `code` is `payment.declined` (the card; the message is for the person), `payment.missing` (there is no such customer
+    or object) or `payment.refused` (anything else).
+    """
 
     status = 422
 
@@ -121,6 +125,8 @@ class VerificationFacts:
     """The provider's code for what is missing, such as `document_expired`."""
     name: str | None = field(default=None, repr=False)
     """The proved name, once verified and until redacted. To be held in memory only: never stored, never logged."""
+    url: str | None = field(default=None, repr=False)
+    """Where the person goes on, while there is something to do. Works once; not to be stored."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +196,10 @@ class Gateway(Protocol):
         """Begin to subscribe to a paid plan; gives the address of the provider's page, which works for a day."""
 
     def portal(self, *, customer: str, return_url: str) -> str:
-        """The address of the provider's page for cards, invoices, another plan and cancelling; works for minutes."""
+        """The address of the provider's page for cards, invoices and cancelling; works for minutes.
+
+        Plans are changed on our own page: Stripe's can't change a subscription that bills usage too.
+        """
 
     def subscription(self, external_id: str) -> SubscriptionFacts | None:
         """A subscription; None when there is no such one."""
@@ -198,8 +207,14 @@ class Gateway(Protocol):
     def subscriptions_of(self, customer: str) -> list[SubscriptionFacts]:
         """All subscriptions of a customer, ended ones too, newest first."""
 
+    def change_plan(self, external_id: str, plan: str, *, key: str) -> SubscriptionFacts:
+        """Put a subscription on another paid plan at once; the difference is paid, or credited, at once.
+
+        When the card is declined the plan stays as it was and GatewayRefused says `payment.declined`.
+        """
+
     def cancel_subscription(self, external_id: str, *, key: str) -> None:
-        """End a subscription at once. One that has ended, or is unknown, is no error."""
+        """End a subscription at once and bill the usage so far. One that has ended, or is unknown, is no error."""
 
     def invoices(self, customer: str, limit: int = 24) -> list[InvoiceFacts]:
         """The newest invoices (at most 100) of a customer, newest first."""
