@@ -40,3 +40,11 @@ def capabilities(
     if standing is Standing.SUSPENDED and suspended_until is not None and suspended_until <= at:
         standing = Standing.ACTIVE
     return OF_ROLE[role] & OF_STANDING[standing]
+
+
+def is_verified(verified_at: datetime | None, recheck_by: datetime | None, at: datetime) -> bool:
+    """Whether the proof of who is behind an account counts at the moment `at`.
+
+    `verified_at` is when it was given, `recheck_by` until when it must be repeated (None: it need not be).
+    """
+    return verified_at is not None and (recheck_by is None or at < recheck_by)

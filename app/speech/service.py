@@ -13,7 +13,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.models import Account
-from app.accounts.rules import Capability
+from app.accounts.rules import Capability, is_verified
 from app.accounts.service import capabilities_of
 from app.billing import ledger
 from app.billing.plans import plan_of
@@ -24,11 +24,11 @@ from app.core.errors import Invalid, NotFound
 from app.core.text import printable
 from app.jobs import service as jobs
 from app.jobs.models import OPEN, Job, JobKind, JobState
-from app.policy.rules import SpeakFacts, Verdict, may_speak
+from app.policy.rules import SpeakFacts, Verdict, VoiceProblem, may_speak
 from app.settings import Settings
 from app.speech.formats import FORMATS
 from app.speech.models import Clip, Generation
-from app.voices.models import Consent, Voice, VoiceState
+from app.voices.models import Consent, DisabledFor, Voice, VoiceState
 from app.voices.service import enforce, lock_account, voice_of
 
 MIN_SPEED, MAX_SPEED = 0.7, 1.3
@@ -60,7 +60,7 @@ def ask_for_speech(
         raise Invalid("speed", f"Speed goes from {MIN_SPEED} to {MAX_SPEED}.")
     lock_account(session, account)
     session.refresh(voice)  # it can't be taken away from here on: that takes the same lock
-    enforce(speak_verdict(session, account, voice, len(text)))
+    enforce(speak_verdict(session, account, voice, len(text), output_format))
     seed = secrets.randbelow(2**32) if seed is None else seed
     job = jobs.create(
         session,
@@ -139,7 +139,7 @@ def clean_text(text: str, limit: int) -> str:
     return kept
 
 
-def speak_verdict(session: Session, account: Account, voice: Voice, characters: int) -> Verdict:
+def speak_verdict(session: Session, account: Account, voice: Voice, characters: int, output_format: str) -> Verdict:
     """Whether the text may be spoken; the facts come from this transaction."""
     plan = plan_of(account)
     open_clips = session.scalar(
@@ -150,27 +150,38 @@ def speak_verdict(session: Session, account: Account, voice: Voice, characters: 
     return may_speak(
         SpeakFacts(
             may_speak=Capability.SPEAK in capabilities_of(account),
+            standing=account.state.value,
+            closing=account.closing_at is not None,
             plan_name=plan.name,
             plan_paid=plan.paid,
-            verified=account.verified_at is not None,
+            verified=is_verified(account.verified_at, account.recheck_by, now()),
+            recheck_due=account.verified_at is not None,
             cloned=voice.account_id is not None,
-            voice_ready=voice.state is VoiceState.READY,
-            voice_problem=_PROBLEMS.get(voice.state, "This voice can't speak."),
             consent_in_force=_consent_in_force(session, voice),
-            characters=characters,
-            characters_left=ledger.balance_of(session, account).spendable,
+            voice_problem=_problem_of(voice),
+            format_name=output_format,
+            format_allowed=plan.has_format(output_format),
             open_clips=open_clips or 0,
             concurrency=plan.concurrency,
+            characters=characters,
+            characters_left=ledger.balance_of(session, account).spendable,
+            key_cap_left=None,
+            text=None,
         )
     )
 
 
-_PROBLEMS: Mapping[VoiceState, str] = {
-    VoiceState.DRAFT: "This voice is not finished yet.",
-    VoiceState.CLONING: "This voice is being made; it will be ready in a moment.",
-    VoiceState.FAILED: "Making this voice has failed.",
-    VoiceState.DISABLED: "This voice has been disabled.",
+_PROBLEMS: Mapping[VoiceState, VoiceProblem] = {
+    VoiceState.DRAFT: VoiceProblem.UNFINISHED,
+    VoiceState.CLONING: VoiceProblem.BEING_MADE,
+    VoiceState.FAILED: VoiceProblem.FAILED,
 }
+
+
+def _problem_of(voice: Voice) -> VoiceProblem | None:
+    if voice.state is VoiceState.READY:
+        return None
+    return _PROBLEMS.get(voice.state) or VoiceProblem(voice.disabled_for or DisabledFor.CONSENT)
 
 
 def _consent_in_force(session: Session, voice: Voice) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from app.accounts.models import Account
-from app.accounts.rules import Capability
+from app.accounts.rules import Capability, is_verified
 from app.accounts.service import capabilities_of
 from app.billing.plans import plan_of
 from app.core import audit
@@ -45,9 +45,12 @@ def clone_verdict(session: Session, account: Account, *, extra: int = 1) -> Verd
     return may_clone(
         CloneFacts(
             may_clone=Capability.CLONE in capabilities_of(account),
+            standing=account.state.value,
+            closing=account.closing_at is not None,
             plan_name=plan.name,
             plan_paid=plan.paid,
-            verified=account.verified_at is not None,
+            verified=is_verified(account.verified_at, account.recheck_by, now()),
+            recheck_due=account.verified_at is not None,
             voices=count_voices(session, account) + extra - 1,
             voice_slots=plan.voice_slots,
         )

@@ -27,8 +27,8 @@ CLONE_GATE = [
     ({"standing": Standing.RESTRICTED}, "clone.standing"),
     ({"standing": Standing.SUSPENDED}, "clone.standing"),
     ({"standing": Standing.BANNED}, "clone.standing"),
-    ({"role": Role.MODERATOR}, "clone.standing"),
-    ({"role": Role.SENIOR}, "clone.standing"),
+    ({"role": Role.MODERATOR}, "clone.role"),
+    ({"role": Role.SENIOR}, "clone.role"),
     ({"role": Role.OPERATOR, "plan": "free"}, "clone.plan"),
     ({"role": Role.OPERATOR, "verified": False}, "clone.verified"),
 ]
