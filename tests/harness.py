@@ -1,7 +1,7 @@
 """The whole product in one process for tests that speak HTTP: a real server, and a real worker in a thread.
 
 The worker does what `workers.relay` and `workers.tasks` do together, without a broker: it waits for doorbells in the
-outbox and works the rung queues off.
+outbox, works the rung queues off and does the errands.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from app.core import migrate, outbox
+from app.core import errands, migrate, outbox
 from app.core.db import Databases
 from app.core.storage import Storage, open_storage
 from app.main import create_app
@@ -24,6 +24,7 @@ from app.voices.models import Voice, VoiceState
 from tests.http_server import serve
 from tests.world import World
 from workers.engines.registry import get_engine
+from workers.errands import run_due
 from workers.keys import init_keys
 from workers.runtime import work_off
 from workers.tools import Tools
@@ -76,7 +77,10 @@ def working(settings: Settings) -> Iterator[None]:
         try:
             while not stop.wait(0.02):
                 for queue in _rung(tools.databases):
-                    work_off(queue, tools)
+                    if queue == errands.QUEUE:
+                        run_due(tools)
+                    else:
+                        work_off(queue, tools)
         except BaseException as error:
             broken.append(error)
 

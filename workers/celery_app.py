@@ -12,10 +12,12 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init
 
+from app.core import errands
 from app.core.telemetry import configure_logging
 from app.settings import Settings, get_settings
 
 RING_TASK = "vouch.ring"
+ERRANDS_TASK = "vouch.errands"
 SWEEP_TASK = "vouch.sweep"
 _EACH_DOORBELL = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
 """Loggers that write a line for each message; what matters, the jobs, is logged by workers.runtime."""
@@ -67,8 +69,8 @@ def make_app(settings: Settings) -> Celery:
             "sweep": {
                 "task": SWEEP_TASK,
                 "schedule": settings.jobs.sweep_every.total_seconds(),
-                # while every worker is busy, one waiting sweep is enough
-                "options": {"queue": "cpu", "expires": settings.jobs.sweep_every.total_seconds()},
+                # while nobody answers, one waiting sweep is enough
+                "options": {"queue": errands.QUEUE, "expires": settings.jobs.sweep_every.total_seconds()},
             }
         },
         timezone="UTC",

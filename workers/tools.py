@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import socket
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
+from app.billing.gateway import Gateway, open_gateway
 from app.core.db import Databases
 from app.core.storage import Storage, open_storage
 from app.settings import Settings, get_settings
-from workers.audio.transcribe import Transcriber
-from workers.engines.base import Engine
-from workers.engines.registry import get_engine
-from workers.keys import Keys, load_keys
+
+if TYPE_CHECKING:  # imported where they are first used: the process that does errands never does
+    from workers.audio.transcribe import Transcriber
+    from workers.engines.base import Engine
+    from workers.keys import Keys
 
 
 class Tools:
@@ -27,6 +30,8 @@ class Tools:
     @cached_property
     def engine(self) -> Engine:
         """The voice engine, loaded."""
+        from workers.engines.registry import get_engine
+
         engine = get_engine(self.settings.speech.engine)
         engine.load()
         return engine
@@ -34,12 +39,21 @@ class Tools:
     @cached_property
     def transcriber(self) -> Transcriber:
         """Speech recognition, loaded."""
+        from workers.audio.transcribe import Transcriber
+
         return Transcriber()
 
     @cached_property
     def keys(self) -> Keys:
         """The secret keys of mark and credentials."""
+        from workers.keys import load_keys
+
         return load_keys(self.settings.key_directory)
+
+    @cached_property
+    def gateway(self) -> Gateway | None:
+        """The payment provider; None where only the operator gives plans."""
+        return open_gateway(self.settings, self.databases)
 
 
 @lru_cache

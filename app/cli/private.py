@@ -30,9 +30,9 @@ class PrivateService:
     process: subprocess.Popen[bytes]
 
     def memory(self) -> dict[str, tuple[int, int]]:
-        """Resident bytes of web and worker, now and (each process at its own time) at the highest."""
+        """Resident bytes of web, worker and errands, now and (each process at its own time) at the highest."""
         found = descendants(self.process.pid)
-        kinds = {"web": "uvicorn", "worker": "celery_app worker"}
+        kinds = {"web": "uvicorn", "worker": "-Q cpu", "errands": "-Q errands"}
         used = {name: [m for m in found if word in m.command] for name, word in kinds.items()}
         return {name: (sum(m.resident for m in ms), sum(m.highest for m in ms)) for name, ms in used.items() if ms}
 

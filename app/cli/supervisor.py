@@ -156,7 +156,7 @@ class Supervisor:
     def _log(self, name: str, line: str) -> None:
         """One line on stderr. JSON lines stay as they are: they name their process themselves."""
         try:
-            sys.stderr.write(f"{name:6} | {line}\n" if self._prefix or name == "up" else f"{line}\n")
+            sys.stderr.write(f"{name:7} | {line}\n" if self._prefix or name == "up" else f"{line}\n")
             sys.stderr.flush()
         except OSError:  # whoever read our log is gone; the service goes on
             sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - stays open to the end

@@ -25,7 +25,7 @@ def up(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = None,
     data: Annotated[Path | None, typer.Option(help="Directory for everything that is kept.")] = None,
 ) -> None:
-    """Start web, relay, worker and beat; restart what dies; stop all with Ctrl-C."""
+    """Start web, relay, workers and beat; restart what dies; stop all with Ctrl-C."""
     os.umask(0o077)
     settings = settings_with(data=data, host=host, port=port)
     make_data_directory(settings.data_dir)
@@ -50,10 +50,12 @@ def parts_of(settings: Settings) -> list[Part]:
     celery = [*python, "celery", "--quiet", "-A", "workers.celery_app"]
     level = f"--loglevel={settings.log_level}"
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # one worker has nobody to talk to
+    threads = ("-P", "threads", "-c", "4")  # errands wait for others and load no model: no child process for them
     web = ("--factory", "app.main:create_app", "--host", settings.web.host, "--port", str(settings.web.port))
     return [
         Part("relay", [*python, "workers.relay"], grace=5),
-        Part("worker", [*celery, "worker", "-Q", "cpu,gpu", "-c", "1", *quiet, level], grace=10),
+        Part("worker", [*celery, "worker", "-Q", "cpu,gpu", "-c", "1", "-n", "worker@%h", *quiet, level], grace=10),
+        Part("errands", [*celery, "worker", "-Q", "errands", *threads, "-n", "errands@%h", *quiet, level], grace=10),
         Part("beat", [*celery, "beat", "--pidfile=", level], grace=5),
         Part("web", [*python, "uvicorn", *web, "--no-access-log", "--timeout-graceful-shutdown", "3"], grace=8),
     ]
@@ -81,5 +83,5 @@ def _answers(settings: Settings) -> bool:
 
 def _say(text: str) -> None:
     if text:
-        sys.stderr.write(f"up     | {text}\n")
+        sys.stderr.write(f"up      | {text}\n")
         sys.stderr.flush()

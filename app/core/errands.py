@@ -111,6 +111,13 @@ def take(session: Session, lease: timedelta = LEASE) -> Errand | None:
     return errand
 
 
+def ring_again(session: Session) -> None:
+    """Ring for errands that are due: those that failed before, and those whose doorbell was lost."""
+    due = select(Errand.id).where(Errand.done_at.is_(None), Errand.due_at <= now()).limit(1)
+    if session.scalar(due) is not None:
+        outbox.enqueue(session, RING, QUEUE)
+
+
 def renew(session: Session, errand_id: uuid.UUID, attempt: int, lease: timedelta = LEASE) -> bool:
     """Ask for more time. Gives whether this attempt still has the errand, as all the following do."""
     return _change(session, errand_id, attempt, due_at=now() + lease)
