@@ -1,0 +1,85 @@
+"""Choosing a plan: the provider's pages, changes of plan, invoices. All of it is called outside of transactions."""
+
+from __future__ import annotations
+
+import uuid
+
+from app.accounts.models import Account
+from app.billing.customers import customer_of, ensure_customer
+from app.billing.gateway import Gateway, InvoiceFacts
+from app.billing.plans import PLANS
+from app.billing.refreshing import refresh_customer
+from app.billing.subscriptions import is_live, subscription_of
+from app.core import audit
+from app.core.audit import Actor
+from app.core.db import Databases, now
+from app.core.errors import Invalid
+from app.settings import Settings
+
+BILLING_PATH, PAID_PATH = "/billing", "/billing?paid=1"
+"""Our pages to which the provider's lead back."""
+
+
+def begin(databases: Databases, gateway: Gateway, settings: Settings, account_id: uuid.UUID, plan: str) -> str:
+    """Where to send a person who wants a paid plan: to the provider's checkout.
+
+    Raises Invalid for a plan that nobody pays for, and when there is a subscription already: that one is changed with
+    `change_plan`. The provider is asked for it, because a payment of a minute ago may not be known here yet.
+    """
+    _refuse_unpaid(plan)
+    customer = ensure_customer(databases, gateway, account_id)
+    refresh_customer(databases, gateway, settings, account_id)
+    with databases.reading() as session:
+        subscription = subscription_of(session, account_id)
+        account = session.get_one(Account, account_id)
+    if is_live(subscription):
+        raise Invalid("billing.subscribed", "You have a plan already. Change it instead of taking a second one.")
+    last = subscription.external_id if subscription is not None else "first"
+    return gateway.checkout(
+        customer=customer.external_id,
+        plan=plan,
+        reference=account.public_id,
+        success_url=f"{settings.public_url}{PAID_PATH}",
+        cancel_url=f"{settings.public_url}{BILLING_PATH}",
+        key=f"checkout:{account_id}:{plan}:{last}:{now():%Y%m%d%H}",  # a second click opens the same page
+    )
+
+
+def change_plan(databases: Databases, gateway: Gateway, settings: Settings, account_id: uuid.UUID, plan: str) -> None:
+    """Put the account's subscription on another paid plan at once. Raises Invalid where there is none.
+
+    GatewayRefused with `payment.declined` means that the card was: the plan is then the old one.
+    """
+    _refuse_unpaid(plan)
+    with databases.reading() as session:
+        subscription = subscription_of(session, account_id)
+    if subscription is None or not is_live(subscription):
+        raise Invalid("billing.no_plan", "There is no plan to change. Choose one first.")
+    if subscription.plan != plan or subscription.cancel_at_period_end:
+        key = f"plan:{subscription.external_id}:{plan}:{subscription.read_at.isoformat()}"
+        gateway.change_plan(subscription.external_id, plan, key=key)
+        with databases.writing() as session:
+            actor = Actor("account", str(account_id))
+            audit.record(session, actor, "subscription.plan_chosen", subscription, after=plan)
+    refresh_customer(databases, gateway, settings, account_id)
+
+
+def portal(databases: Databases, gateway: Gateway, settings: Settings, account_id: uuid.UUID) -> str:
+    """The provider's page for cards, invoices and cancelling. Raises Invalid for an account that never paid."""
+    with databases.reading() as session:
+        customer = customer_of(session, account_id)
+    if customer is None:
+        raise Invalid("billing.no_customer", "There is nothing to manage yet. Choose a plan first.")
+    return gateway.portal(customer=customer.external_id, return_url=f"{settings.public_url}{BILLING_PATH}")
+
+
+def invoices(databases: Databases, gateway: Gateway, account_id: uuid.UUID) -> list[InvoiceFacts]:
+    """The account's invoices as the provider has them now, newest first. Raises GatewayDown when it does not answer."""
+    with databases.reading() as session:
+        customer = customer_of(session, account_id)
+    return gateway.invoices(customer.external_id) if customer is not None else []
+
+
+def _refuse_unpaid(plan: str) -> None:
+    if plan not in PLANS or not PLANS[plan].paid:
+        raise Invalid("plan.unknown", "There is no such paid plan. Choose one from the list.")
