@@ -1,4 +1,4 @@
-# One file, three images from one lock: web, worker-cpu (also relay, beat and commands), worker-gpu.
+# One file, three images from one lock: web, worker-cpu (also relay, beat, errands and commands), worker-gpu.
 #   docker build --target web -t vouch-web .
 # What goes in is named in .dockerignore; weights come from packages, so nothing is downloaded at run time.
 
@@ -20,16 +20,17 @@ RUN pip uninstall --yes onnxruntime && pip install --require-hashes -r requireme
 # What all images have: the code, and a user without rights.
 FROM python:3.11-slim AS run
 RUN useradd --system --uid 10001 --create-home vouch \
-    && install --directory --owner vouch --mode 0700 /data /keys /models
+    && install --directory --owner vouch --mode 0700 /data /keys /models /secrets
 ENV PATH=/opt/vouch/bin:$PATH PYTHONPATH=/srv/vouch PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    VOUCH_DATA_DIR=/data VOUCH_PROVENANCE__KEY_DIRECTORY=/keys VOUCH_MODEL_CACHE=/models VOUCH_LOG_FORMAT=json
+    VOUCH_DATA_DIR=/data VOUCH_PROVENANCE__KEY_DIRECTORY=/keys \
+    VOUCH_WEB__SECRET_FILE=/secrets/web.key VOUCH_MODEL_CACHE=/models VOUCH_LOG_FORMAT=json
 WORKDIR /srv/vouch
 COPY app app
 COPY workers workers
 COPY migrations migrations
 COPY LICENSE NOTICE ./
 
-# The web process: no weights, no keys; it never opens audio.
+# The web process: no weights, no keys but its own; it never opens audio.
 FROM run AS web
 COPY --from=build /opt/vouch /opt/vouch
 USER vouch

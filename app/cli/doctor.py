@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,8 +16,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.common import run_module, settings_with
-from app.core import migrate
-from app.core.db import make_engine
+from app.core import crypto, errands, mail, migrate
+from app.core.db import Databases, make_engine, now
 from app.core.errors import DomainError
 from app.core.storage import open_storage
 from app.settings import Settings
@@ -38,7 +39,7 @@ class Finding:
 
 
 def doctor() -> None:
-    """Check settings, database, storage, broker, keys, models and disk. Exit code 1 when something is wrong."""
+    """Check settings, database, storage, broker, keys, mail, models and disk. Exit code 1 when something is wrong."""
     settings = settings_with()
     typer.echo("\n".join(summary(settings)) + "\n")
     wrong = 0
@@ -79,6 +80,9 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _database(settings)
     yield _part("storage", lambda: open_storage(settings).check(), "objects can be written and removed")
     yield from _keys(settings)
+    yield _secret(settings)
+    yield _mail(settings)
+    yield from _errands(settings)
     yield from _workers()
 
 
@@ -101,7 +105,7 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    if settings.database_url.startswith("sqlite") and not (settings.data_dir / "vouch.db").exists():
+    if not _database_exists(settings):
         yield Finding("database", False, "it does not exist yet", "Run `vouch migrate`, or start with `vouch up`.")
         return
     try:
@@ -118,6 +122,11 @@ def _database(settings: Settings) -> Iterator[Finding]:
     bare = [table for table in APPEND_ONLY if table not in guarded]
     seen = f"not guarded: {', '.join(bare)}" if bare else f"edits are refused in {', '.join(APPEND_ONLY)}"
     yield Finding("append-only", not bare, seen, "Run `vouch migrate`; if it stays so, somebody removed the triggers.")
+
+
+def _database_exists(settings: Settings) -> bool:
+    """False for a file of SQLite that is not there; to connect would make it."""
+    return not settings.database_url.startswith("sqlite") or (settings.data_dir / "vouch.db").exists()
 
 
 def _guarded(connection: Connection) -> set[str]:
@@ -155,6 +164,47 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         return
     seen = f"others can read {', '.join(open_to_others)}" if open_to_others else f"{len(found)} files, for us only"
     yield Finding("keys", not open_to_others, seen, f"Run `chmod -R go= {folder}` as the user that runs Vouch.")
+
+
+def _secret(settings: Settings) -> Finding:
+    path = settings.secret_file
+    if not path.exists() and settings.environment == "development":
+        return Finding("secret", True, f"{path} will be made when it is needed")
+    try:
+        crypto.web_secret(settings)
+    except DomainError as error:
+        return Finding("secret", False, error.message, error.fix or "See the message.")
+    seen = f"{path} is for us only" if _private(path) else f"others can read {path}"
+    return Finding("secret", _private(path), seen, f"Run `chmod go= {path}` as the user that runs Vouch.")
+
+
+def _mail(settings: Settings) -> Finding:
+    try:
+        return Finding("mail", True, mail.check(settings))
+    except DomainError as error:
+        return Finding("mail", False, error.message, error.fix or "See the message.")
+
+
+def _errands(settings: Settings) -> Iterator[Finding]:
+    """What was tried again and again, and what was given up within a day. Silent where the database can't tell."""
+    if not _database_exists(settings):
+        return
+    databases = Databases(settings)
+    try:
+        with databases.reading() as session:
+            stuck = errands.stuck(session)
+            given_up = errands.given_up(session, now() - timedelta(days=1))
+    except SQLAlchemyError:  # the finding about the database says what to do
+        return
+    finally:
+        databases.close()
+    for kind, number, problem in stuck:
+        fix = "Mend what the message says; they are tried again at least each hour."
+        yield Finding("errands", False, f"{number} of the kind {kind} do not get done: {problem}", fix)
+    if not stuck:
+        yield Finding("errands", True, "all are done, or have only just begun")
+    for kind, number, problem in given_up:
+        yield Finding("given up", True, f"{number} of the kind {kind} since yesterday, the last one because {problem}")
 
 
 def _private(path: Path) -> bool:

@@ -106,19 +106,27 @@ def web_secret(settings: Settings) -> bytes:
 
 
 def make_web_secret(settings: Settings) -> bool:
-    """Make the secret file unless it is there; gives whether it was made. Any number may try at once: one wins."""
+    """Make the secret file unless it is there; gives whether it was made. Any number may try at once: one wins.
+
+    Raises Unavailable when it can't be written.
+    """
     path = settings.secret_file
-    if path.exists():
-        return False
     whole = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    write_secret(whole, secrets.token_bytes(32))
     try:
-        with suppress(FileExistsError):
-            os.link(whole, path)  # all 32 bytes appear at once, and never over an existing file
-            return True
+        if path.exists():
+            return False
+        write_secret(whole, secrets.token_bytes(32))
+        os.link(whole, path)  # all 32 bytes appear at once, and never over an existing file
+    except FileExistsError:
         return False
+    except OSError as error:
+        fix = f"Give the user that runs Vouch the right to write to {path.parent}."
+        said = f"The secret file {path} can't be made: {error.strerror}."
+        raise Unavailable("secret.unwritable", said, fix=fix) from error
     finally:
-        whole.unlink()
+        with suppress(OSError):
+            whole.unlink()
+    return True
 
 
 def seal(key: bytes, data: bytes, context: str) -> bytes:

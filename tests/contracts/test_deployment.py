@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings import Settings
+from app.cli.up import parts_of
+from app.core import smtp
+from app.settings import Frozen, Settings
+from workers.celery_app import app as celery
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -35,7 +38,7 @@ def filled(value: str, given: dict[str, str]) -> str:
     return re.sub(r"\$\{(\w+)[^}]*\}", lambda match: given[match[1]], value)
 
 
-@pytest.mark.parametrize("name", ["migrate", "web", "relay", "beat", "worker-cpu", "worker-gpu"])
+@pytest.mark.parametrize("name", ["migrate", "web", "relay", "beat", "errands", "worker-cpu", "worker-gpu"])
 def test_its_environment_is_safe_for_production(
     compose: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,13 +56,65 @@ def test_its_environment_is_safe_for_production(
     assert not unknown
 
 
-def test_every_setting_that_the_example_comments_exists() -> None:
-    """A commented setting that was renamed would mislead; extra settings of a group are refused by it."""
-    named = re.findall(r"^# (VOUCH_\w+)=", (ROOT / "deploy" / "example.env").read_text(), re.MULTILINE)
-    for name in named:
-        group, _, field = name.removeprefix("VOUCH_").lower().partition("__")
-        annotation = Settings.model_fields[group].annotation
-        assert not field or field in annotation.model_fields, name  # type: ignore[union-attr]
+def commented() -> dict[str, str]:
+    """The settings that deploy/example.env names in comments, with the values that it gives."""
+    return dict(re.findall(r"^# (VOUCH_\w+)=(.*)$", (ROOT / "deploy" / "example.env").read_text(), re.MULTILINE))
+
+
+def every_setting() -> set[str]:
+    """The name of each setting as a variable."""
+    names = set()
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        inner = kind.model_fields if isinstance(kind, type) and issubclass(kind, Frozen) else {"": None}
+        names |= {f"VOUCH_{name}__{key}".upper() if key else f"VOUCH_{name}".upper() for key in inner}
+    return names
+
+
+def test_the_commented_settings_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was renamed, or whose default has changed, would mislead."""
+    monkeypatch.delenv("VOUCH_LOG_LEVEL")
+    default = Settings()
+    for key, value in commented().items():
+        monkeypatch.setenv(key, value)
+    assert Settings() == default
+
+
+def test_every_setting_stands_in_the_example_or_is_made_by_the_deployment(compose: dict[str, Any]) -> None:
+    made = set(re.findall(r"(VOUCH_[A-Z_0-9]+)=", DOCKERFILE)) | set(compose["x-vouch"]["environment"])
+    served = {"VOUCH_WEB__HOST", "VOUCH_WEB__PORT"}  # uvicorn is told by its command
+    assert every_setting() - made - served - set(commented()) - set(example()) == {"VOUCH_TEST_CONSENT_STATEMENT"}
+
+
+def celery_options(command: list[str]) -> set[str]:
+    """The options of a worker's command that decide what it does."""
+    words = [word for word in command[command.index("worker") + 1 :] if not word.startswith(("-n", "--loglevel"))]
+    return {word for word in words if "@" not in word}
+
+
+def test_the_process_for_errands_is_the_same_on_one_machine_and_in_containers(compose: dict[str, Any]) -> None:
+    parts = {part.name: list(part.command) for part in parts_of(Settings())}
+    contained = compose["services"]["errands"]["command"]
+    assert celery_options(parts["errands"]) == celery_options(contained)
+    assert celery_options(contained) >= {"-Q", "errands", "-P", "threads", "-c", "4"}
+    assert celery.conf.beat_schedule["sweep"]["options"]["queue"] == "errands"
+
+
+def test_only_workers_see_the_keys_of_the_mark_and_only_setting_up_writes_any(compose: dict[str, Any]) -> None:
+    mounts = {name: service.get("volumes", ()) for name, service in compose["services"].items()}
+    assert {name for name, mounted in mounts.items() if any(one.startswith("keys:") for one in mounted)} == {
+        "migrate",
+        "worker-cpu",
+        "worker-gpu",
+    }
+    writable = {one for mounted in mounts.values() for one in mounted if one in ("keys:/keys", "secrets:/secrets")}
+    assert writable <= set(mounts["migrate"])
+    assert "secrets:/secrets:ro" in mounts["web"]
+
+
+def test_the_example_names_a_mail_server() -> None:
+    server = smtp.Server.parse(example()["VOUCH_MAIL__URL"])
+    assert (server.host, server.port, server.user, server.password) == ("mail.example.org", 587, "vouch", "secret")
 
 
 def test_what_runs_has_a_health_check_and_what_it_waits_for_exists(compose: dict[str, Any]) -> None:
