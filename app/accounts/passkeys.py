@@ -29,9 +29,10 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
+from app.accounts import links
 from app.accounts.factor_models import Passkey
 from app.accounts.models import Account, OneTimeToken, TokenPurpose
-from app.core import audit, crypto
+from app.core import audit
 from app.core.audit import Actor
 from app.core.db import now
 from app.core.errors import Invalid, NotFound
@@ -141,22 +142,14 @@ def take_challenge(
     Raises Invalid for one that is unknown, used, too old, or was made for something else.
     """
     challenge = _challenge_in(sent)
-    row = session.scalar(
-        select(OneTimeToken).where(
-            OneTimeToken.token_digest == crypto.digest(bytes_to_base64url(challenge)),
-            OneTimeToken.purpose == TokenPurpose.PASSKEY,
-        )
-    )
-    if row is None or row.account_id != account_id or row.facts != _facts(ceremony, holder):
-        raise refused()
-    taken = session.execute(
-        update(OneTimeToken)
-        .where(OneTimeToken.id == row.id, OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now())
-        .values(used_at=now()),
-        execution_options={"synchronize_session": False},
-    )
-    if not taken.rowcount:  # type: ignore[attr-defined]
-        raise refused()
+    token = bytes_to_base64url(challenge)
+    try:
+        row = links.look(session, token, TokenPurpose.PASSKEY)
+        if row.account_id != account_id or row.facts != _facts(ceremony, holder):
+            raise refused()
+        links.use(session, token, TokenPurpose.PASSKEY)
+    except Invalid:
+        raise refused() from None
     return challenge
 
 
@@ -264,17 +257,8 @@ def _new_challenge(
     # Anybody may ask for a challenge, so old ones go at once: no more are kept than were asked for in five minutes.
     old = or_(OneTimeToken.expires_at <= now(), OneTimeToken.used_at.is_not(None))
     session.execute(delete(OneTimeToken).where(OneTimeToken.purpose == TokenPurpose.PASSKEY, old))
-    challenge = webauthn.helpers.generate_challenge()
-    session.add(
-        OneTimeToken(
-            account_id=account_id,
-            purpose=TokenPurpose.PASSKEY,
-            token_digest=crypto.digest(bytes_to_base64url(challenge)),
-            facts=_facts(ceremony, holder),
-            expires_at=now() + CHALLENGE_LIFETIME,
-        )
-    )
-    return challenge
+    facts = _facts(ceremony, holder)
+    return _decoded(links.issue(session, account_id, TokenPurpose.PASSKEY, CHALLENGE_LIFETIME, facts))
 
 
 def _facts(ceremony: Ceremony, holder: uuid.UUID | None) -> dict[str, Any]:
