@@ -34,12 +34,25 @@ OF_ROLE: dict[Role, frozenset[Capability]] = {
 
 
 def capabilities(
-    role: Role, standing: Standing, suspended_until: datetime | None, at: datetime
+    role: Role,
+    standing: Standing,
+    suspended_until: datetime | None,
+    at: datetime,
+    *,
+    proved: bool = True,
+    closing: bool = False,
+    erased: bool = False,
 ) -> frozenset[Capability]:
-    """What an account may do at the moment `at`. A suspension that has run out no longer counts."""
+    """What an account may do at the moment `at`. A suspension that has run out no longer counts.
+
+    Nothing before its address is `proved` or once it is `erased`; one that is `closing` may sign in, to undo it.
+    """
+    if erased or not proved:
+        return frozenset()
     if standing is Standing.SUSPENDED and suspended_until is not None and suspended_until <= at:
         standing = Standing.ACTIVE
-    return OF_ROLE[role] & OF_STANDING[standing]
+    allowed = OF_ROLE[role] & OF_STANDING[standing]
+    return allowed & {Capability.SIGN_IN} if closing else allowed
 
 
 def is_verified(verified_at: datetime | None, recheck_by: datetime | None, at: datetime) -> bool:
