@@ -1,8 +1,8 @@
 """The usage ledger: what was granted, held, spoken and given back, in characters of text.
 
 Double entry: each entry moves characters from one book to another (see models.MOVES), so balances are sums and the
-books of a period always add up to nothing. Every verb that spends locks the account first; two of them never see the
-same characters.
+books of a period always add up to nothing. `reserve` locks the account first: two submissions never see the same
+characters. The others never take any, and the schema allows each job one hold, one end and one refund.
 """
 
 from __future__ import annotations
@@ -12,25 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app.accounts.models import Account
-from app.billing.models import MOVES, EntryKind, LedgerEntry, Subscription, SubscriptionStatus
+from app.billing.models import MOVES, EntryKind, LedgerEntry
+from app.billing.periods import Period, month_start, period_of
 from app.billing.plans import plan_of
 from app.core.db import now
 from app.core.states import lock
-
-PAYING = (SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING, SubscriptionStatus.PAST_DUE)
-
-
-@dataclass(frozen=True)
-class Period:
-    """One allowance period: from `start` up to, not including, `end`."""
-
-    start: datetime
-    end: datetime
-    overage_cap: int = 0
-    """Most characters beyond the allowance in this period."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +37,7 @@ class Balance:
     @property
     def left(self) -> int:
         """What can still be spent of the allowance."""
-        return self.granted + self.overage - self.used - self.reserved
+        return max(self.granted + self.overage - self.used - self.reserved, 0)
 
     @property
     def spendable(self) -> int:
@@ -56,37 +45,14 @@ class Balance:
         return self.left + max(self.period.overage_cap - self.overage, 0)
 
 
-def period_of(session: Session, account: Account, at: datetime | None = None) -> Period:
-    """The period that counts at a moment: that of the paid subscription, else the calendar month (UTC)."""
-    at = at or now()
-    paid = session.scalar(
-        select(Subscription).where(Subscription.account_id == account.id, Subscription.status.in_(PAYING))
-    )
-    if paid is not None and paid.period_start <= at < paid.period_end and paid.plan == account.plan:
-        cap = paid.overage_cap if plan_of(account).overage_cents_per_1000 else 0
-        return Period(paid.period_start, paid.period_end, cap)
-    return Period(month_start(at), next_month_start(at))
-
-
-def month_start(at: datetime) -> datetime:
-    """The first of the month, UTC."""
-    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def next_month_start(at: datetime) -> datetime:
-    """The first of the next month, UTC."""
-    year, month = divmod(at.year * 12 + at.month, 12)
-    return month_start(at).replace(year=year, month=month + 1)
-
-
 def balance_of(session: Session, account: Account) -> Balance:
     """The balance of the present period. An allowance that nothing was spent of yet counts as granted."""
     period = period_of(session, account)
     sums = _sums(session, account.id, period.start)
-    to_come = plan_of(account).characters_a_month - sums.get(EntryKind.GRANT, 0)
+    granted = max(sums.get(EntryKind.GRANT, 0), plan_of(account).characters_a_month)
     return Balance(
         period,
-        granted=sums.get(EntryKind.GRANT, 0) + max(to_come, 0) + sums.get(EntryKind.REFUND, 0),
+        granted=granted + sums.get(EntryKind.REFUND, 0),
         used=sums.get(EntryKind.SETTLE, 0),
         reserved=sums.get(EntryKind.RESERVE, 0) - sums.get(EntryKind.RELEASE, 0) - sums.get(EntryKind.SETTLE, 0),
         overage=sums.get(EntryKind.OVERAGE, 0) - sums.get(EntryKind.OVERAGE_BACK, 0),
@@ -103,14 +69,16 @@ def _sums(session: Session, account_id: uuid.UUID, period: datetime) -> dict[Ent
 
 
 def spent_with_key(session: Session, api_key_id: uuid.UUID) -> int:
-    """Characters held or spent with an API key in the present calendar month (UTC)."""
-    query = (
-        select(LedgerEntry.kind, func.sum(LedgerEntry.characters))
-        .where(LedgerEntry.api_key_id == api_key_id, LedgerEntry.at >= month_start(now()))
-        .group_by(LedgerEntry.kind)
+    """Characters of the texts that an API key has submitted in the present calendar month (UTC) and got, or will."""
+    freed = aliased(LedgerEntry)
+    given_back = select(freed.id).where(freed.job_id == LedgerEntry.job_id, freed.kind == EntryKind.RELEASE)
+    query = select(func.sum(LedgerEntry.characters)).where(
+        LedgerEntry.api_key_id == api_key_id,
+        LedgerEntry.at >= month_start(now()),
+        LedgerEntry.kind == EntryKind.RESERVE,
+        ~given_back.exists(),
     )
-    sums = {kind: int(total) for kind, total in session.execute(query)}
-    return max(sums.get(EntryKind.RESERVE, 0) - sums.get(EntryKind.RELEASE, 0), 0)
+    return int(session.scalar(query) or 0)
 
 
 def reserve(
@@ -118,7 +86,7 @@ def reserve(
 ) -> None:
     """Hold characters for a job that is being created in this transaction; beyond the allowance, take overage.
 
-    The account must be locked and the gate must have said yes: raises ValueError when there is not enough.
+    The gate must have said yes: raises ValueError when there is not enough.
     """
     lock(session, account)
     balance = balance_of(session, account)
@@ -126,28 +94,28 @@ def reserve(
         raise ValueError(f"{characters} characters are more than the {balance.spendable} that are left")
     _grant_what_is_due(session, account, balance.period)
     period = balance.period.start
-    beyond = characters - max(balance.left, 0)
+    beyond = characters - balance.left
     if beyond > 0:
         _write(session, account.id, period, EntryKind.OVERAGE, beyond, job_id=job_id, api_key_id=api_key_id)
     _write(session, account.id, period, EntryKind.RESERVE, characters, job_id=job_id, api_key_id=api_key_id)
 
 
 def _grant_what_is_due(session: Session, account: Account, period: Period) -> None:
-    """Write the allowance of the period, or what a larger plan adds to it."""
+    """Write the allowance of the period, or what a larger plan adds to it. A smaller plan takes nothing away."""
     plan = plan_of(account)
     due = plan.characters_a_month - _sums(session, account.id, period.start).get(EntryKind.GRANT, 0)
     if due > 0:
-        reference = f"{period.start:%Y-%m-%dT%H:%M:%S}/{plan.id}"
+        reference = f"{period.start.isoformat()}/{plan.id}/{plan.characters_a_month}"
         _write(session, account.id, period.start, EntryKind.GRANT, due, reference=reference)
 
 
 def settle(session: Session, job_id: uuid.UUID) -> int:
     """A job is done: what was held for it is spent. Gives how many of its characters were beyond the allowance.
 
-    A second settlement breaks the transaction, as does one of a released job.
+    Raises ValueError when nothing is held for it, so also for a job that was settled or released before.
     """
-    held = _entry(session, job_id, EntryKind.RESERVE)
-    if held is None or _entry(session, job_id, EntryKind.RELEASE) is not None:
+    held = _held(session, job_id)
+    if held is None:
         raise ValueError(f"nothing is held for job {job_id}")
     _follow(session, held, EntryKind.SETTLE)
     beyond = _entry(session, job_id, EntryKind.OVERAGE)
@@ -156,8 +124,8 @@ def settle(session: Session, job_id: uuid.UUID) -> int:
 
 def release(session: Session, job_id: uuid.UUID) -> None:
     """A job ended without a result: what was held for it is free again, and overage is given back. Repeatable."""
-    held = _entry(session, job_id, EntryKind.RESERVE)
-    if held is None or any(_entry(session, job_id, kind) for kind in (EntryKind.RELEASE, EntryKind.SETTLE)):
+    held = _held(session, job_id)
+    if held is None:
         return
     _follow(session, held, EntryKind.RELEASE)
     beyond = _entry(session, job_id, EntryKind.OVERAGE)
@@ -168,7 +136,7 @@ def release(session: Session, job_id: uuid.UUID) -> None:
 def refund(session: Session, account: Account, job_id: uuid.UUID) -> int:
     """Give the characters of a settled job back into the present period; gives their number, 0 when done before.
 
-    For decisions that are overturned. Raises ValueError for a job that was never settled.
+    For decisions that are overturned. Raises ValueError for a job that was never charged to this account.
     """
     lock(session, account)
     spent = _entry(session, job_id, EntryKind.SETTLE)
@@ -181,11 +149,19 @@ def refund(session: Session, account: Account, job_id: uuid.UUID) -> int:
     return spent.characters
 
 
+def _held(session: Session, job_id: uuid.UUID) -> LedgerEntry | None:
+    """The hold of a job, unless it has ended."""
+    if any(_entry(session, job_id, end) is not None for end in (EntryKind.SETTLE, EntryKind.RELEASE)):
+        return None
+    return _entry(session, job_id, EntryKind.RESERVE)
+
+
 def _entry(session: Session, job_id: uuid.UUID, kind: EntryKind) -> LedgerEntry | None:
     return session.scalar(select(LedgerEntry).where(LedgerEntry.job_id == job_id, LedgerEntry.kind == kind))
 
 
 def _follow(session: Session, first: LedgerEntry, kind: EntryKind) -> None:
+    """The next entry of the same job, in the same period, however late it comes."""
     _write(
         session,
         first.account_id,

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.db import Base, now, primary_key
@@ -60,8 +60,14 @@ _ONE_WAY = " OR ".join(
 )
 
 
+_AN_END = "kind IN ('settle', 'release')"
+
+
 class LedgerEntry(Base):
-    """Characters that moved from one book to another. Append-only; one per job and kind, whatever is retried."""
+    """Characters that moved from one book to another. Append-only.
+
+    One per job and kind, whatever is retried; a job that was settled can't be released, nor one released be settled.
+    """
 
     __tablename__ = "ledger_entry"
     __table_args__ = (
@@ -70,7 +76,14 @@ class LedgerEntry(Base):
         CheckConstraint("characters > 0", name="positive"),
         CheckConstraint(_ONE_WAY, name="one_way_for_each_kind"),
         CheckConstraint("(job_id IS NULL) <> (reference IS NULL)", name="job_or_reference"),
-        Index(None, "account_id", "period"),
+        Index(
+            "uq_ledger_entry_one_end",
+            "job_id",
+            unique=True,
+            sqlite_where=text(_AN_END),
+            postgresql_where=text(_AN_END),
+        ),
+        Index(None, "account_id", "period", "kind", "characters"),  # a balance is read from the index alone
         Index(None, "api_key_id", "at"),
     )
 

@@ -1,7 +1,7 @@
 """The usage ledger: double entry instead of plain charges. Old charges become settled reservations of their month."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,8 +9,10 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
+AN_END = "kind IN ('settle', 'release')"
 IN_THE_WAY = (
     "id = NEW.id OR (job_id = NEW.job_id AND kind = NEW.kind)"
+    f" OR (job_id = NEW.job_id AND {AN_END} AND NEW.{AN_END})"
     " OR (account_id = NEW.account_id AND kind = NEW.kind AND reference = NEW.reference)"
 )
 OLD_IN_THE_WAY = "id = NEW.id OR (job_id = NEW.job_id AND kind = NEW.kind)"
@@ -99,60 +101,79 @@ def upgrade() -> None:
         sa.UniqueConstraint("account_id", "kind", "reference", name="uq_ledger_entry_account_id_kind_reference"),
         sa.UniqueConstraint("job_id", "kind", name="uq_ledger_entry_job_id_kind"),
     )
-    op.create_index("ix_ledger_entry_account_id_period", "ledger_entry", ["account_id", "period"], unique=False)
+    op.create_index(
+        "uq_ledger_entry_one_end",
+        "ledger_entry",
+        ["job_id"],
+        unique=True,
+        sqlite_where=sa.text(AN_END),
+        postgresql_where=sa.text(AN_END),
+    )
+    op.create_index(
+        "ix_ledger_entry_account_id_period_kind_characters",
+        "ledger_entry",
+        ["account_id", "period", "kind", "characters"],
+        unique=False,
+    )
     op.create_index("ix_ledger_entry_api_key_id_at", "ledger_entry", ["api_key_id", "at"], unique=False)
-    _carry_over()
+    _carry_charges_over()
+    _hold_for_open_jobs()
     _unguard("usage_entry")
     op.drop_index("ix_usage_entry_account_id_at", table_name="usage_entry")
     op.drop_table("usage_entry")
     _guard("ledger_entry", IN_THE_WAY)
 
 
-def _tables() -> tuple[sa.Table, sa.Table]:
+def _old_tables() -> tuple[sa.Table, sa.Table, sa.Table]:
+    """Charges, jobs and clips: of each what is read here."""
     metadata = sa.MetaData()
-    moment = sa.DateTime(timezone=True)
-    old = sa.Table(
+    ids = ("id", "account_id", "job_id")
+    charges = sa.Table(
         "usage_entry",
         metadata,
-        *(sa.Column(name, sa.Uuid()) for name in ("id", "account_id", "job_id")),
-        sa.Column("kind", sa.String()),
+        *(sa.Column(name, sa.Uuid()) for name in ids),
         sa.Column("characters", sa.Integer()),
-        sa.Column("at", moment),
+        sa.Column("at", sa.DateTime(timezone=True)),
     )
-    new = sa.Table(
-        "ledger_entry",
-        metadata,
-        *(sa.Column(name, sa.Uuid()) for name in ("id", "account_id", "job_id")),
-        *(sa.Column(name, sa.String()) for name in ("kind", "debit", "credit")),
-        sa.Column("characters", sa.Integer()),
-        sa.Column("period", moment),
-        sa.Column("at", moment),
-    )
-    return old, new
+    jobs = sa.Table("job", metadata, sa.Column("id", sa.Uuid()), sa.Column("state", sa.String()))
+    clips = sa.Table("clip", metadata, *(sa.Column(name, sa.Uuid()) for name in ids), sa.Column("text", sa.Text()))
+    return charges, jobs, clips
 
 
-def _carry_over() -> None:
-    old, new = _tables()
-    bind = op.get_bind()
-    for row in bind.execute(sa.select(old).where(old.c.characters > 0)).all():
-        for kind, (debit, credit) in MOVES.items():
-            bind.execute(
-                new.insert().values(
-                    id=uuid.uuid4(),
-                    account_id=row.account_id,
-                    job_id=row.job_id,
-                    kind=kind,
-                    debit=debit,
-                    credit=credit,
-                    characters=row.characters,
-                    period=_month(row.at),
-                    at=row.at,
-                )
-            )
+LEDGER = sa.Table(
+    "ledger_entry",
+    sa.MetaData(),
+    *(sa.Column(name, sa.Uuid()) for name in ("id", "account_id", "job_id")),
+    *(sa.Column(name, sa.String()) for name in ("kind", "debit", "credit")),
+    sa.Column("characters", sa.Integer()),
+    sa.Column("period", sa.DateTime(timezone=True)),
+    sa.Column("at", sa.DateTime(timezone=True)),
+)
 
 
-def _month(at: datetime) -> datetime:
-    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+def _carry_charges_over() -> None:
+    charges, _, _ = _old_tables()
+    for row in op.get_bind().execute(sa.select(charges).where(charges.c.characters > 0)).all():
+        for kind in ("reserve", "settle"):
+            _write(kind, row.account_id, row.job_id, row.characters, row.at)
+
+
+def _hold_for_open_jobs() -> None:
+    """A clip that is under way is charged when it is done: hold its characters, as if it were submitted now."""
+    _, jobs, clips = _old_tables()
+    under_way = sa.select(clips).join(jobs, jobs.c.id == clips.c.job_id).where(jobs.c.state.in_(("queued", "running")))
+    for row in op.get_bind().execute(under_way).all():
+        _write("reserve", row.account_id, row.job_id, len(row.text), datetime.now(UTC))
+
+
+def _write(kind: str, account_id: uuid.UUID, job_id: uuid.UUID, characters: int, at: datetime) -> None:
+    debit, credit = MOVES[kind]
+    at = at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)  # SQLite keeps UTC without saying so
+    if op.get_bind().dialect.name == "sqlite":
+        at = at.replace(tzinfo=None)
+    entry = {"id": uuid.uuid4(), "account_id": account_id, "job_id": job_id, "characters": characters}
+    moment = {"period": at.replace(day=1, hour=0, minute=0, second=0, microsecond=0), "at": at}
+    op.get_bind().execute(LEDGER.insert().values(**entry, **moment, kind=kind, debit=debit, credit=credit))
 
 
 def downgrade() -> None:

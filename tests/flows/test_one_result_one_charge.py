@@ -8,11 +8,11 @@ from threading import Barrier
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from app.accounts.models import Account, Standing
-from app.billing import ledger
-from app.billing.models import EntryKind, LedgerEntry
+from app.billing.models import MOVES, EntryKind, LedgerEntry
+from app.core.db import now
 from app.core.outbox import OutboxMessage
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind, JobState
@@ -96,11 +96,23 @@ def test_a_worker_cannot_finish_between_expiry_and_the_next_claim(world: World) 
     assert outcome(world) == (0, 0, 0)
 
 
-def test_the_schema_refuses_a_second_charge(world: World) -> None:
-    _, (clip,) = clip_of(world)
+@pytest.mark.parametrize("end", [EntryKind.SETTLE, EntryKind.RELEASE])
+def test_the_schema_refuses_a_second_charge_and_a_release_of_what_was_charged(world: World, end: EntryKind) -> None:
+    account, (clip,) = clip_of(world)
     world.deliver(world.take(JobKind.SPEAK))
-    with pytest.raises(IntegrityError), world.databases.writing() as session:
-        ledger.settle(session, clip.job_id)
+    debit, credit = MOVES[end]
+    with pytest.raises(DBAPIError, match=r"append-only|unique"), world.databases.writing() as session:
+        session.add(
+            LedgerEntry(
+                account_id=account.id,
+                period=now(),
+                kind=end,
+                debit=debit,
+                credit=credit,
+                characters=1,
+                job_id=clip.job_id,
+            )
+        )
     assert outcome(world) == (1, 1, 1)
 
 

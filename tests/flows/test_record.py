@@ -98,6 +98,19 @@ def test_a_row_of_the_record_cannot_be_pushed_out_by_a_new_one(spoken: World, ta
         )
 
 
+def test_a_charge_cannot_be_pushed_out_by_a_release(spoken: World) -> None:
+    if spoken.databases.engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite has INSERT OR REPLACE")
+    names = [column.name for column in Base.metadata.tables["ledger_entry"].columns]
+    changed = {"id": "'0'", "kind": "'release'", "debit": "'reserved'", "credit": "'allowance'"}
+    chosen = ", ".join(changed.get(name, name) for name in names)
+    with pytest.raises(DBAPIError, match="append-only"):
+        spoken.execute(
+            f"INSERT OR REPLACE INTO ledger_entry ({', '.join(names)})"
+            f" SELECT {chosen} FROM ledger_entry WHERE kind = 'settle'"
+        )
+
+
 def test_emptying_the_tables_above_does_not_empty_the_record(spoken: World) -> None:
     if spoken.databases.engine.dialect.name != "postgresql":
         pytest.skip("only PostgreSQL has TRUNCATE")
