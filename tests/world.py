@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 from sqlalchemy import func, select, text
 
-from app.accounts import service as accounts
+from app.accounts import passwords
 from app.accounts.models import Account, Role, Standing
-from app.accounts.service import NewAccount
+from app.accounts.registration import NewAccount, create_account
 from app.billing import ledger
+from app.billing.models import Subscription, SubscriptionStatus
+from app.billing.subscriptions import set_plan
 from app.core.audit import Actor
 from app.core.db import Databases, now
 from app.core.states import move
@@ -62,14 +64,16 @@ class World:
 
     def newcomer(self, *, role: Role = Role.CUSTOMER, plan: str = "creator", verified: bool = True) -> NewAccount:
         """An account with its password and API key."""
+        password = passwords.temporary()
         with self.databases.writing() as session:
-            return accounts.create_account(
+            return create_account(
                 session,
                 email=f"person{next(self._numbers)}@example.org",
                 name="A Person",
                 role=role,
                 plan=plan,
                 verified=verified,
+                password=password,
                 actor=OPERATOR,
             )
 
@@ -101,6 +105,30 @@ class World:
             for name, value in columns.items():
                 setattr(row, name, value)
         return row
+
+    def subscribe(
+        self,
+        account: Account,
+        plan: str,
+        start: datetime,
+        end: datetime,
+        *,
+        status: SubscriptionStatus = SubscriptionStatus.ACTIVE,
+        overage_cap: int = 0,
+        ends: bool = False,
+    ) -> Account:
+        """The subscription of an account as a read from the provider leaves it, and the plan that follows from it."""
+        with self.databases.writing() as session:
+            row = session.scalar(select(Subscription).where(Subscription.account_id == account.id))
+            if row is None:
+                row = Subscription(account_id=account.id, external_id=f"sub_{account.id}")
+                session.add(row)
+            row.plan, row.status, row.overage_cap = plan, status, overage_cap
+            row.period_start, row.period_end, row.cancel_at_period_end = start, end, ends
+            row.read_at = now()
+            fresh = session.get_one(Account, account.id)
+            set_plan(session, fresh, plan, OPERATOR, "test")
+        return fresh
 
     # voices
 
