@@ -10,15 +10,17 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy.orm import Session
 
-from app.accounts import keys, service
+from app.accounts import keys, sessions
+from app.accounts.key_models import Scope
 from app.accounts.models import Account
 from app.accounts.rules import Capability
+from app.accounts.standing import refuse_banned, require
 from app.core.audit import Actor
 from app.core.errors import Unauthenticated
 from app.core.services import Services, services_of
@@ -49,8 +51,12 @@ def caller_by_cookie(request: Request, services: Annotated[Services, Depends(ser
     token = request.cookies.get(cookie_name(services.settings), "")
     if not token:
         raise Unauthenticated("session.missing", "Please sign in.")
+    idle = services.settings.web.session_idle
     with services.databases.reading() as session:
-        account, login = service.account_of_session(session, token)
+        account, login = sessions.account_of_session(session, token, idle)
+    if sessions.seen_is_stale(login, idle):
+        with services.databases.writing() as session:
+            sessions.note_seen(session, login.id)
     return Caller(account.id, login_id=login.id)
 
 
@@ -59,21 +65,42 @@ _BEARER = HTTPBearer(scheme_name="Bearer", description="The same API key, as a b
 
 
 def caller_by_key(
+    request: Request,
+    wanted: SecurityScopes,
     services: Annotated[Services, Depends(services_of)],
     xi_api_key: Annotated[str | None, Security(_KEY_HEADER)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> Caller:
-    """The holder of an API key. Raises Unauthenticated or, for a banned one, Forbidden."""
+    """The holder of an API key that has the scopes which the route names.
+
+    Raises Unauthenticated, Refused (the address) or Forbidden (a scope is missing, or the account is banned).
+    """
+    if not wanted.scopes:
+        raise RuntimeError("a route that takes an API key must name the scope that it needs: use key_with(...)")
     key = xi_api_key or (bearer.credentials if bearer else "")
     if not key:
         raise Unauthenticated("invalid_api_key", "Send your API key in the xi-api-key header.")
+    address = address_of(request)
     with services.databases.reading() as session:
-        account, row = keys.account_of_key(session, key)
-        service.refuse_banned(account)
+        account, row = keys.account_of_key(session, key, address=address)
+        keys.require_scopes(account, row, wanted.scopes)
     if keys.key_use_is_stale(row):
         with services.databases.writing() as session:
-            keys.note_key_use(session, row.id)
+            keys.note_key_use(session, row.id, address)
     return Caller(account.id, key_id=row.id)
+
+
+def address_of(request: Request) -> str:
+    """The network address that a request came from, or "" when the server does not know it.
+
+    Behind a proxy it is the client's own only if the server trusts that proxy (uvicorn's forwarded-allow-ips).
+    """
+    return request.client.host if request.client else ""
+
+
+def key_with(scope: Scope) -> Any:
+    """The dependency of a route that needs an API key with a scope; the OpenAPI document then names it."""
+    return Security(caller_by_key, scopes=[scope.value])
 
 
 def moderator_by_key(
@@ -92,14 +119,16 @@ def moderator_by_cookie(
 
 def _moderator(caller: Caller, services: Services) -> Caller:
     with looking(services, caller) as (_, account):
-        service.require(account, Capability.MODERATE)
+        require(account, Capability.MODERATE)
     return caller
 
 
 SignedIn = Annotated[Caller, Depends(caller_by_cookie)]
-KeyHolder = Annotated[Caller, Depends(caller_by_key)]
+Reader = Annotated[Caller, key_with(Scope.READ)]
+Speaker = Annotated[Caller, key_with(Scope.SPEAK)]
+VoiceKeeper = Annotated[Caller, key_with(Scope.VOICES)]
 SignedInModerator = Annotated[Caller, Depends(moderator_by_cookie)]
-ModeratorKey = Annotated[Caller, Depends(moderator_by_key)]
+ModeratorKey = Annotated[Caller, Security(moderator_by_key, scopes=[Scope.MODERATE.value])]
 
 
 @contextmanager
@@ -118,5 +147,5 @@ def looking(services: Services, caller: Caller) -> Iterator[tuple[Session, Accou
 
 def _present(session: Session, caller: Caller) -> Account:
     account = session.get_one(Account, caller.account_id)
-    service.refuse_banned(account)
+    refuse_banned(account)
     return account

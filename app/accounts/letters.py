@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -147,6 +148,21 @@ def wrong_codes(settings: Settings, tries: int) -> Letter:
 def second_factor_changed(settings: Settings, what: str) -> Letter:
     """To the holder, after an authenticator app or a passkey was added or removed; `what` says which."""
     return security_changed(settings, "The second step of your sign-in was changed", what)
+
+
+def keys_leaked(settings: Settings, prefixes: Sequence[str]) -> Letter:
+    """To the owner of API keys that somebody found in public; `prefixes` are what the keys begin with."""
+    return _letter(
+        settings,
+        "An API key of yours was found in public",
+        "Somebody found API keys of your account where others can read them, and reported them. To protect your "
+        "account they were switched off at once. They begin with:",
+        "\n".join(f"{prefix}..." for prefix in prefixes),
+        "Programs that used them no longer work. Make a new key for each here:",
+        f"{settings.public_url}/account/keys",
+        "Take the old ones out of the place where they can be read, and look through your history for clips that you "
+        f"did not make. If there are any, tell {settings.contact}.",
+    )
 
 
 def _letter(settings: Settings, subject: str, *paragraphs: str) -> Letter:

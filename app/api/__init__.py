@@ -1,8 +1,9 @@
 """The public JSON API: routers only.
 
 The routes under /v1 and /v2 have the shapes of the ElevenLabs API, so that its official clients work with only the
-base URL changed; /v1/moderation and /v1/trace are our own, for moderators. `/docs` is the reference, drawn on the
-server from the OpenAPI document. `app.main` includes `routers` and gives `TAGS` to the document.
+base URL changed; /v1/moderation and /v1/trace are our own, for moderators, and /v1/keys for whoever finds a key.
+`/docs` is the reference, drawn on the server from the OpenAPI document. `app.main` includes `routers` and gives `TAGS`
+to the document.
 """
 
 from fastapi import APIRouter
@@ -10,6 +11,7 @@ from fastapi import APIRouter
 from app.api import (
     consent,
     history,
+    keys,
     models_list,
     moderation,
     reference,
@@ -18,8 +20,9 @@ from app.api import (
     user,
     voice_settings,
     voices,
+    webhooks,
 )
-from app.api.documented import TAGS
+from app.api.documented import TAGS, say_scopes
 
 routers: tuple[APIRouter, ...] = (
     voices.router,
@@ -31,7 +34,11 @@ routers: tuple[APIRouter, ...] = (
     models_list.router,
     moderation.router,
     trace.router,
+    keys.router,
     reference.router,
+    webhooks.router,
 )
+for _router in routers:
+    say_scopes(_router)
 
 __all__ = ["TAGS", "routers"]

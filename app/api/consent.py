@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, File, Query, UploadFile
 from pydantic import BaseModel, Field
 
-from app.accounts.identity import KeyHolder, acting, looking
+from app.accounts.identity import Reader, VoiceKeeper, acting, looking
 from app.api.documented import ConsentId, Parts, VoiceId, compatible_errors
 from app.api.schemas_voices import Captcha, ConsentOut, Consents, Status
 from app.api.views_voices import captcha_out, consent_out
@@ -24,7 +24,7 @@ router = APIRouter(tags=["Consent"])
 @router.get("/v1/voices/pvc/{voice_id}/captcha", summary="Get the sentence to read", responses=compatible_errors(404))
 def get_captcha(
     voice_id: VoiceId,
-    caller: KeyHolder,
+    caller: VoiceKeeper,
     services: Parts,
     speaker_name: Annotated[
         str | None, Query(max_length=300, description="First and last name of the speaker; else the account's name.")
@@ -62,7 +62,7 @@ def _still_good(pending: Consent, speaker_name: str | None, language: str | None
 @router.post("/v1/voices/pvc/{voice_id}/captcha", summary="Send the reading", responses=compatible_errors(404, 413))
 def verify_captcha(
     voice_id: VoiceId,
-    caller: KeyHolder,
+    caller: VoiceKeeper,
     services: Parts,
     recording: Annotated[UploadFile, File(description="The speaker reading the sentence aloud.")],
 ) -> Status:
@@ -77,7 +77,7 @@ def verify_captcha(
 
 
 @router.get("/v1/voices/{voice_id}/consents", summary="List a voice's consents", responses=compatible_errors(404))
-def list_consents(voice_id: VoiceId, caller: KeyHolder, services: Parts) -> Consents:
+def list_consents(voice_id: VoiceId, caller: Reader, services: Parts) -> Consents:
     """Every sentence that was issued for the voice, what was heard, and what followed."""
     with looking(services, caller) as (session, account):
         voice = own_voice(session, account, voice_id, details=True)
@@ -96,7 +96,7 @@ class Revocation(BaseModel):
 def revoke_consent(
     voice_id: VoiceId,
     consent_id: ConsentId,
-    caller: KeyHolder,
+    caller: VoiceKeeper,
     services: Parts,
     sent: Annotated[Revocation | None, Body()] = None,
 ) -> ConsentOut:

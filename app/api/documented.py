@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
-from fastapi import Depends, Path
+from fastapi import APIRouter, Depends, Path, params
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from app.core.services import Services, services_of
@@ -38,6 +39,13 @@ TAGS = [
     {"name": "Account", "description": "The account behind the key, its plan and what is left of it; the models."},
     {"name": "Moderation", "description": "For moderators: consents that the machine could not settle."},
     {"name": "Trace", "description": "For moderators: where a piece of audio comes from."},
+    {
+        "name": "Keys",
+        "description": "Keys are made, changed and revoked on the account's pages only, by a person who has signed in: "
+        "no key can make another. Each may do what its scopes say: `read` (look), `speak` (make clips), `voices` "
+        "(make, change and delete voices), `moderate` (for moderators). It may also have a monthly limit of "
+        "characters, a date of expiry, and networks that it must be used from.",
+    },
     {"name": "Health", "description": "For operators and load balancers."},
 ]
 
@@ -94,6 +102,7 @@ ERROR_WORDS = {
     413: "The request is larger than the server takes.",
     416: "The range lies outside of the file.",
     422: "What was sent can't be used.",
+    429: "Too many requests from one network address; `Retry-After` says for how many seconds to wait.",
     503: "Something does not work on our side. It is not the request's fault.",
     504: "It takes longer than a request may wait; the work goes on.",
 }
@@ -114,6 +123,27 @@ def own_errors(*statuses: int) -> Responses:
         status: {"description": ERROR_WORDS[status], "content": {"application/problem+json": {"schema": schema}}}
         for status in sorted({401, 403, 422, *statuses})
     }
+
+
+def open_errors(*statuses: int) -> Responses:
+    """The error answers of a route of our own that needs no key: 422 and the given ones, as problem+json."""
+    return {status: said for status, said in own_errors(*statuses).items() if status in {422, *statuses}}
+
+
+def say_scopes(router: APIRouter) -> None:
+    """Write the scope that each route needs into its description."""
+    for route in router.routes:
+        if isinstance(route, APIRoute) and (scope := scope_of(route)):
+            route.description = f"{route.description}\n\nThe key needs the scope `{scope}`."
+
+
+def scope_of(route: APIRoute) -> str | None:
+    """The scope that a route asks of a key; None when it takes no key."""
+    for hint in get_type_hints(route.endpoint, include_extras=True).values():
+        for each in getattr(hint, "__metadata__", ()):
+            if isinstance(each, params.Security) and each.scopes:
+                return str(each.scopes[0])
+    return None
 
 
 def audio_answer(description: str, headers: dict[str, str] | None = None, mimes: set[str] | None = None) -> Responses:

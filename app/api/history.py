@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from app.accounts.identity import KeyHolder, looking
+from app.accounts.identity import Reader, looking
 from app.api.documented import PUBLIC_ID, HistoryItemId, Parts, compatible_errors, ranged_answer
 from app.api.schemas_speech import History, HistoryItem, RequestVoiceSettings
 from app.api.views_voices import unix
@@ -30,7 +30,7 @@ _STATES: dict[JobState, Literal["processing", "created"]] = {
 
 @router.get("/v1/history", summary="List clips", responses=compatible_errors(404))
 def list_history(
-    caller: KeyHolder,
+    caller: Reader,
     services: Parts,
     page_size: Annotated[int, Query(ge=1, le=1000, description="Most clips of one page.")] = 100,
     start_after_history_item_id: Annotated[
@@ -59,7 +59,7 @@ def list_history(
 
 
 @router.get("/v1/history/{history_item_id}", summary="Get a clip", responses=compatible_errors(404))
-def get_history_item(history_item_id: HistoryItemId, caller: KeyHolder, services: Parts) -> HistoryItem:
+def get_history_item(history_item_id: HistoryItemId, caller: Reader, services: Parts) -> HistoryItem:
     """One clip: what it says, and whether there is audio of it."""
     with looking(services, caller) as (session, account):
         clip = speech.clip_of(session, account, history_item_id)
@@ -72,7 +72,7 @@ def get_history_item(history_item_id: HistoryItemId, caller: KeyHolder, services
     response_class=Response,
     responses={**ranged_answer("The clip."), **compatible_errors(404, 416)},
 )
-def get_history_audio(request: Request, history_item_id: HistoryItemId, caller: KeyHolder, services: Parts) -> Response:
+def get_history_audio(request: Request, history_item_id: HistoryItemId, caller: Reader, services: Parts) -> Response:
     """The stamped audio of a clip, whole or (with a `Range` header) a part of it."""
     with looking(services, caller) as (session, account):
         clip = speech.clip_of(session, account, history_item_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from app.accounts.identity import KeyHolder
+from app.accounts.identity import Reader
 from app.api.documented import Parts, compatible_errors
 from app.api.schemas_speech import Language, Model
 from app.voices.rules import VOICE_LANGUAGES
@@ -13,7 +13,7 @@ router = APIRouter(tags=["Account"])
 
 
 @router.get("/v1/models", summary="List models", responses=compatible_errors())
-def list_models(caller: KeyHolder, services: Parts) -> list[Model]:
+def list_models(caller: Reader, services: Parts) -> list[Model]:
     """The engine that this server speaks with. A `model_id` in a request may be any word: there is one engine."""
     del caller
     speech = services.settings.speech

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from app.accounts.identity import Caller, KeyHolder, acting, looking
+from app.accounts.identity import Caller, Speaker, acting, looking
 from app.api.documented import Parts, VoiceId, audio_answer, compatible_errors
 from app.api.schemas_speech import RequestVoiceSettings, SpeechRequest
 from app.api.waiting import finished, why_not_done
@@ -52,7 +52,7 @@ async def convert(
     request: Request,
     voice_id: VoiceId,
     sent: SpeechRequest,
-    caller: KeyHolder,
+    caller: Speaker,
     services: Parts,
     output_format: Annotated[
         str, Query(description="codec_samplerate[_bitrate].", json_schema_extra={"enum": list(FORMATS)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
-from app.accounts.identity import KeyHolder, looking
+from app.accounts.identity import Reader, looking
 from app.accounts.models import Account
 from app.api.documented import Parts, compatible_errors
 from app.api.schemas_speech import Subscription, User
@@ -18,7 +18,7 @@ router = APIRouter(tags=["Account"])
 
 
 @router.get("/v1/user", summary="Get the account", responses=compatible_errors())
-def get_user(caller: KeyHolder, services: Parts) -> User:
+def get_user(caller: Reader, services: Parts) -> User:
     """The account behind the key."""
     with looking(services, caller) as (session, account):
         return User(
@@ -31,7 +31,7 @@ def get_user(caller: KeyHolder, services: Parts) -> User:
 
 
 @router.get("/v1/user/subscription", summary="Get the plan", responses=compatible_errors())
-def get_subscription(caller: KeyHolder, services: Parts) -> Subscription:
+def get_subscription(caller: Reader, services: Parts) -> Subscription:
     """The plan of the account and what is left of it this month."""
     with looking(services, caller) as (session, account):
         return _subscription(session, account)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from app.accounts.identity import KeyHolder, looking
+from app.accounts.identity import Reader, VoiceKeeper, looking
 from app.api.documented import Parts, VoiceId, compatible_errors
 from app.api.schemas_voices import Status, VoiceSettings
 from app.core.errors import DomainError
@@ -29,14 +29,14 @@ class VoiceSettingsEdit(BaseModel):
 
 
 @router.get("/v1/voices/settings/default", summary="Get default settings", responses=compatible_errors())
-def default_settings(caller: KeyHolder) -> VoiceSettings:
+def default_settings(caller: Reader) -> VoiceSettings:
     """How every voice speaks unless a request says otherwise."""
     del caller
     return VoiceSettings()
 
 
 @router.get("/v1/voices/{voice_id}/settings", summary="Get a voice's settings", responses=compatible_errors(404))
-def get_settings(voice_id: VoiceId, caller: KeyHolder, services: Parts) -> VoiceSettings:
+def get_settings(voice_id: VoiceId, caller: Reader, services: Parts) -> VoiceSettings:
     """How a voice speaks unless a request says otherwise: like every other."""
     with looking(services, caller) as (session, account):
         voice_of(session, account, voice_id)
@@ -46,7 +46,7 @@ def get_settings(voice_id: VoiceId, caller: KeyHolder, services: Parts) -> Voice
 @router.post(
     "/v1/voices/{voice_id}/settings/edit", summary="Edit a voice's settings", responses=compatible_errors(400, 404)
 )
-def edit_settings(voice_id: VoiceId, sent: VoiceSettingsEdit, caller: KeyHolder, services: Parts) -> Status:
+def edit_settings(voice_id: VoiceId, sent: VoiceSettingsEdit, caller: VoiceKeeper, services: Parts) -> Status:
     """Accepts settings that change nothing. A speed can't be kept with a voice: send it with each text."""
     with looking(services, caller) as (session, account):
         own_voice(session, account, voice_id)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from sqlalchemy.orm import Session
 
-from app.accounts.identity import KeyHolder, acting, looking
+from app.accounts.identity import Reader, VoiceKeeper, acting, looking
 from app.accounts.models import Account
 from app.api.documented import Parts, VoiceId, compatible_errors
 from app.api.schemas_voices import Status, VoiceAdded, VoiceOut, VoicePage, Voices
@@ -42,7 +42,7 @@ Recordings = list[UploadFile]
 
 @router.get("/v1/voices", summary="List voices", responses=compatible_errors())
 def list_voices(
-    caller: KeyHolder,
+    caller: Reader,
     services: Parts,
     show_legacy: Annotated[
         bool | None, Query(description="Accepted for compatibility; there are no such voices.")
@@ -56,7 +56,7 @@ def list_voices(
 
 @router.get("/v2/voices", summary="Search voices", responses=compatible_errors())
 def search_voices(
-    caller: KeyHolder,
+    caller: Reader,
     services: Parts,
     page_size: Annotated[int, Query(ge=1, le=100, description="Most voices of one page.")] = 10,
     next_page_token: Annotated[
@@ -103,7 +103,7 @@ def search_voices(
 
 
 @router.get("/v1/voices/{voice_id}", summary="Get a voice", responses=compatible_errors(404))
-def get_voice(voice_id: VoiceId, caller: KeyHolder, services: Parts) -> VoiceOut:
+def get_voice(voice_id: VoiceId, caller: Reader, services: Parts) -> VoiceOut:
     """One voice: how its sample was judged, how far the consent is, whether it can speak."""
     with looking(services, caller) as (session, account):
         return voice_out(voices.voice_of(session, account, voice_id, details=True), account, services.settings)
@@ -111,7 +111,7 @@ def get_voice(voice_id: VoiceId, caller: KeyHolder, services: Parts) -> VoiceOut
 
 @router.post("/v1/voices/add", summary="Add a voice", responses=compatible_errors(413))
 def add_voice(
-    caller: KeyHolder,
+    caller: VoiceKeeper,
     services: Parts,
     name: Name,
     files: Annotated[
@@ -154,7 +154,7 @@ def add_voice(
 @router.post("/v1/voices/{voice_id}/edit", summary="Edit a voice", responses=compatible_errors(404, 413))
 def edit_voice(
     voice_id: VoiceId,
-    caller: KeyHolder,
+    caller: VoiceKeeper,
     services: Parts,
     name: Name,
     files: Annotated[Recordings | None, File(description="A better sample, after the first was rejected.")] = None,
@@ -183,7 +183,7 @@ def _replace_sample(session: Session, voice: Voice, stored: Stored) -> None:
 
 
 @router.delete("/v1/voices/{voice_id}", summary="Delete a voice", responses=compatible_errors(404))
-def delete_voice(voice_id: VoiceId, caller: KeyHolder, services: Parts) -> Status:
+def delete_voice(voice_id: VoiceId, caller: VoiceKeeper, services: Parts) -> Status:
     """Take a voice away for good, with the recordings that it was made from. Clips that it made can still be traced."""
     with acting(services, caller) as (session, account):
         voice = voices.own_voice(session, account, voice_id, details=True)

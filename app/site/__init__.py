@@ -6,11 +6,11 @@ import this package.
 
 from fastapi import APIRouter
 
-from app.site import account, clips, sign_in, voices
+from app.site import account, clips, keys, sign_in, voices
 from app.site.pages import mount_static, render_error
 
 router = APIRouter()
-for part in (sign_in, voices, clips, account):
+for part in (sign_in, voices, clips, account, keys):
     router.include_router(part.router)
 
 __all__ = ["mount_static", "render_error", "router"]

@@ -63,6 +63,11 @@ def upgrade() -> None:
             op.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind.format(moment=moment)}")
     op.execute("UPDATE login_session SET confirmed_at = created_at, seen_at = created_at")
     op.execute("UPDATE api_key SET ended_for = 'revoked' WHERE revoked_at IS NOT NULL")
+    # Keys of staff go on doing what they did.
+    op.execute(
+        'UPDATE api_key SET scopes = \'["read", "speak", "voices", "moderate"]\' WHERE account_id IN'
+        " (SELECT id FROM account WHERE role IN ('moderator', 'senior', 'operator'))"
+    )
     op.execute("UPDATE voice SET disabled_for = 'consent' WHERE state = 'disabled'")
     # Until now accounts were made by the operator, who knew the address.
     op.execute("UPDATE account SET email_verified_at = created_at")

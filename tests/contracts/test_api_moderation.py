@@ -103,7 +103,7 @@ def test_customers_may_not(quiet: Service) -> None:
             client.post("/v1/trace", data={"reason": "curious"}, files={"file": b"RIFF"}),
             client.get("/v1/trace/unknown"),
         ]
-    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "account.not_allowed")] * 7
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "missing_permissions")] * 7
     assert quiet.storage.list("uploads") == []
     assert quiet.world.count(TraceQuery) == 0
 
