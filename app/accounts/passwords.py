@@ -70,12 +70,13 @@ def matches(account: Account | None, password: str) -> bool:
     return crypto.password_matches(account.password_hash, password)
 
 
-def check_present(session: Session, account: Account, password: str, login_id: uuid.UUID) -> None:
+def check_present(session: Session, account: Account, password: str, who: uuid.UUID) -> None:
     """Have somebody who is signed in prove that they know the password. Takes a reading session.
 
+    `who` is what wrong ones count against: the log-in session, so that a thief of one slows down only that one.
     Raises Invalid when it is wrong (hand its `facts["who"]` to `throttle.note`), RateLimited after many such.
     """
-    limits = throttle.of_confirmation(login_id)
+    limits = throttle.of_confirmation(who)
     throttle.refuse(session, limits)
     if not matches(account, password):
         facts = {"who": tuple(limit.digest for limit in limits)}

@@ -100,6 +100,18 @@ def _is_alive(login: LoginSession, idle: timedelta) -> bool:
     return login.ended_at is None and login.expires_at > moment and login.seen_at + idle > moment
 
 
+def sessions_of(session: Session, account_id: uuid.UUID, idle: timedelta) -> list[LoginSession]:
+    """The account's living sessions, newest first."""
+    moment = now()
+    query = select(LoginSession).where(
+        LoginSession.account_id == account_id,
+        LoginSession.ended_at.is_(None),
+        LoginSession.expires_at > moment,
+        LoginSession.seen_at > moment - idle,
+    )
+    return list(session.scalars(query.order_by(LoginSession.id.desc())))
+
+
 def seen_is_stale(login: LoginSession, idle: timedelta) -> bool:
     """Whether `seen_at` should be written again."""
     return now() - login.seen_at > min(SEEN_RESOLUTION, idle / 4)

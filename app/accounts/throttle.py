@@ -52,9 +52,20 @@ def of_login(email: str, address: str, browser: uuid.UUID | None) -> tuple[Limit
     )
 
 
-def of_confirmation(login_id: uuid.UUID) -> tuple[Limit, ...]:
+def of_confirmation(who: uuid.UUID) -> tuple[Limit, ...]:
     """The limits of proving oneself again in a session."""
-    return (_limit(CONFIRMATIONS, "confirmation", str(login_id)),)
+    return (_limit(CONFIRMATIONS, "confirmation", str(who)),)
+
+
+def of_second_step(account_id: uuid.UUID, address: str, browser: uuid.UUID | None) -> tuple[Limit, ...]:
+    """The limits of codes after the right password, which only somebody who knows that can use up."""
+    who = str(account_id)
+    if browser is not None:
+        return (_limit(PER_KNOWN_BROWSER, "code in browser", str(browser)),)
+    return (
+        _limit(PER_ACCOUNT_AND_NETWORK, "code from network", who, network(address)),
+        _limit(PER_ACCOUNT, "code", who),
+    )
 
 
 def of_sign_up(address: str) -> tuple[Limit, ...]:

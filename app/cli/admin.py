@@ -8,14 +8,17 @@ from typing import Annotated
 
 import typer
 
+from app.accounts import passwords
 from app.accounts.models import Role
-from app.accounts.service import create_account
+from app.accounts.registration import create_account
 from app.billing.plans import PLANS
+from app.cli import stripe_setup
 from app.cli.common import OPERATOR, opened_services, run_module, settings_with
 from app.core import crypto
 from app.core.errors import Invalid
 
 admin = typer.Typer(help="Accounts and keys, for the operator.", no_args_is_help=True)
+admin.command("stripe-setup")(stripe_setup.stripe_setup)
 
 
 @admin.command("create-account")
@@ -30,8 +33,18 @@ def create(
     """Create an account. Its one-time password and API key are printed once and stored nowhere."""
     if plan not in PLANS:
         raise Invalid("account.plan", f"There is no plan {plan!r}. Plans are: {', '.join(PLANS)}.")
+    password = passwords.temporary()
     with opened_services() as services, services.databases.writing() as session:
-        made = create_account(session, email=email, name=name, role=role, plan=plan, verified=verified, actor=OPERATOR)
+        made = create_account(
+            session,
+            email=email,
+            name=name,
+            role=role,
+            plan=plan,
+            verified=verified,
+            password=password,
+            actor=OPERATOR,
+        )
         shown = {
             "account_id": made.account.public_id,
             "email": made.account.email,

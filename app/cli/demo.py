@@ -13,8 +13,9 @@ from typing import Annotated
 
 import typer
 
+from app.accounts import passwords
 from app.accounts.models import Role
-from app.accounts.service import NewAccount, create_account
+from app.accounts.registration import NewAccount, create_account
 from app.cli.common import OPERATOR, opened_services, settings_with
 from app.cli.prepare import make_data_directory
 from app.cli.private import PrivateService, private_service
@@ -83,8 +84,11 @@ def _check(sample: Path | None, consent: Path | None, statement: str) -> None:
 
 def _account(name: str, role: Role, plan: str) -> NewAccount:
     email = f"{name.split()[0].lower()}-{secrets.token_hex(2)}@example.org"
+    password = passwords.temporary()
     with opened_services() as services, services.databases.writing() as session:
-        return create_account(session, email=email, name=name, role=role, plan=plan, verified=True, actor=OPERATOR)
+        return create_account(
+            session, email=email, name=name, role=role, plan=plan, verified=True, password=password, actor=OPERATOR
+        )
 
 
 def _say_memory(service: PrivateService) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.accounts.service import NewAccount
+from app.accounts.registration import NewAccount
 from app.cli.client import Client
 from app.cli.common import how_rare, run_module
 from app.core.errors import Invalid, Unavailable

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.models import Account
 from app.accounts.rules import Capability
-from app.accounts.service import capabilities_of
+from app.accounts.standing import capabilities_of
 from app.core import audit, outbox
 from app.core.audit import Actor
 from app.core.db import now

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.models import Account
-from app.accounts.service import refuse_banned
+from app.accounts.standing import refuse_banned
 from app.core.errors import NotFound
 from app.provenance.models import Stamp
 from app.speech.formats import FORMATS

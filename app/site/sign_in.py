@@ -7,10 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 
-from app.accounts import service
-from app.accounts.identity import SignedIn, acting, cookie_name
+from app.accounts.identity import SignedIn, acting, address_of
+from app.accounts.sessions import Started, end_session, start_session
+from app.accounts.sign_in import check_password, note_failure
 from app.core.errors import DomainError, Unauthenticated
 from app.core.services import Services, services_of
+from app.site import cookies
 from app.site.pages import page, see
 
 router = APIRouter()
@@ -33,45 +35,39 @@ def log_in(
     next: Annotated[str, Form(max_length=MAX_NEXT)] = "/",
 ) -> Response:
     """Start a session and give the browser its cookie."""
-    settings = services.settings
     try:
-        token = _start_session(request, services, email, password)
+        started = _start_session(request, services, email, password)
     except DomainError as error:
-        _note_failure(services, error)
+        _note_failure(request, services, error)
         shown = {"email": email, "error": error.message, "next": _own_path(next)}
         return page(request, "login.html", None, error.status, **shown)
     response = see(_own_path(next))
-    response.set_cookie(
-        cookie_name(settings),
-        token,
-        max_age=int(settings.web.session_lifetime.total_seconds()),
-        httponly=True,
-        secure=settings.web.secure_cookies,
-        samesite="lax",
-    )
+    cookies.sign_browser_in(response, services.settings, started)
     return response
 
 
-def _start_session(request: Request, services: Services, email: str, password: str) -> str:
-    """Check the password while no transaction writes, then start the session; gives the cookie's token."""
-    address = request.client.host if request.client else ""
+def _start_session(request: Request, services: Services, email: str, password: str) -> Started:
+    """Check the password while no transaction writes, then start the session."""
+    address, settings = address_of(request), services.settings
+    known = cookies.known_browsers(request, settings)
     with services.databases.reading() as session:
-        account = service.check_password(session, email=email, password=password, address=address)
+        account = check_password(session, email=email, password=password, address=address, known_browsers=known)
     with services.databases.writing() as session:
-        _, token = service.start_session(
+        return start_session(
             session,
             account.id,
             address=address,
             user_agent=request.headers.get("user-agent", ""),
-            lifetime=services.settings.web.session_lifetime,
+            settings=settings,
+            known_browsers=known,
         )
-    return token
 
 
-def _note_failure(services: Services, error: DomainError) -> None:
+def _note_failure(request: Request, services: Services, error: DomainError) -> None:
     if isinstance(error, Unauthenticated):
+        user_agent = request.headers.get("user-agent", "")
         with services.databases.writing() as session:
-            service.note_failed_login(session, error.facts["who"])
+            note_failure(session, error.facts, address=address_of(request), user_agent=user_agent)
 
 
 @router.post("/logout")
@@ -79,11 +75,9 @@ def log_out(caller: SignedIn, services: Annotated[Services, Depends(services_of)
     """End this browser's session."""
     with acting(services, caller) as (session, account):
         if caller.login_id is not None:
-            service.end_session(session, account, caller.login_id, caller.actor)
+            end_session(session, account, caller.login_id, caller.actor)
     response = see("/login")
-    settings = services.settings
-    # Browsers heed this for a cookie with the __Host- prefix only when it is marked secure again.
-    response.delete_cookie(cookie_name(settings), httponly=True, secure=settings.web.secure_cookies, samesite="lax")
+    cookies.forget_session(response, services.settings)
     return response
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.models import Account
 from app.accounts.rules import Capability, is_verified
-from app.accounts.service import capabilities_of
+from app.accounts.standing import capabilities_of
 from app.billing import ledger
 from app.billing.plans import plan_of
 from app.core import crypto

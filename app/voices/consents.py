@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from app.accounts.models import Account
 from app.accounts.rules import Capability
-from app.accounts.service import require
+from app.accounts.standing import require
 from app.core import audit
 from app.core.audit import Actor
 from app.core.db import now

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from app.accounts.models import Account
 from app.accounts.rules import Capability
-from app.accounts.service import capabilities_of
+from app.accounts.standing import capabilities_of
 from app.core import audit
 from app.core.audit import Actor
 from app.core.errors import NotFound

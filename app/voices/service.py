@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from app.accounts.models import Account
 from app.accounts.rules import Capability, is_verified
-from app.accounts.service import capabilities_of
+from app.accounts.standing import capabilities_of
 from app.billing.plans import plan_of
 from app.core import audit
 from app.core.audit import Actor

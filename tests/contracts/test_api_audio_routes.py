@@ -19,10 +19,10 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from sqlalchemy import select
 
-from app.accounts import service as accounts
 from app.accounts.identity import cookie_name
 from app.accounts.models import Role
-from app.accounts.service import NewAccount
+from app.accounts.registration import NewAccount
+from app.accounts.sessions import start_session
 from app.jobs.models import JobKind
 from app.provenance.models import Stamp, TraceQuery, Verdict
 from app.provenance.service import TraceFindings, answer_trace, ask_for_trace
@@ -129,11 +129,11 @@ def _traced(service: Service, moderator: NewAccount) -> None:
 
 def _someone(service: Service, who: str, person: NewAccount) -> Someone:
     with service.world.databases.writing() as session:
-        _, token = accounts.start_session(
-            session, person.account.id, address="127.0.0.1", user_agent="test", lifetime=timedelta(hours=1)
+        started = start_session(
+            session, person.account.id, address="127.0.0.1", user_agent="test", settings=service.settings
         )
     client = service.client(person.api_key)
-    client.cookies.set(cookie_name(service.settings), token)
+    client.cookies.set(cookie_name(service.settings), started.token)
     return Someone(who, client)
 
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from app.accounts.models import Standing
-from app.accounts.service import NewAccount
+from app.accounts.registration import NewAccount
 from app.voices.models import Voice, VoiceState
 from tests.conftest import make_settings
 from tests.harness import Service, running, stock_voice

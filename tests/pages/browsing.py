@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from app.accounts.models import Account
-from app.accounts.service import NewAccount
+from app.accounts.registration import NewAccount
 from tests.harness import Service
 
 OWN_FORM = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Site": "same-origin"}

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from app.accounts.models import Role
-from app.accounts.service import NewAccount
+from app.accounts.registration import NewAccount
 from tests.conftest import make_settings
 from tests.harness import Service, running
 from tests.pages.browsing import Visitor, visitor

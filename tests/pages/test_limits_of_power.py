@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from app.accounts.key_models import ApiKey
 from app.accounts.models import Role
-from app.accounts.service import NewAccount
+from app.accounts.registration import NewAccount
 from app.core.db import Base
 from app.jobs.models import JobKind
 from app.settings import Settings
