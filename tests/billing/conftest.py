@@ -1,0 +1,34 @@
+"""A Stripe of our own for each test, and the gateway to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.billing.stripe_catalog import set_up
+from app.billing.stripe_gateway import StripeGateway
+from app.settings import Settings
+from tests.stripe_fake import StripeWorld, billing, serving
+
+
+@pytest.fixture
+def empty_stripe() -> Iterator[StripeWorld]:
+    """A Stripe where nothing was set up."""
+    with serving() as world:
+        yield world
+
+
+@pytest.fixture
+def stripe_world(empty_stripe: StripeWorld, tmp_path: Path) -> StripeWorld:
+    """A Stripe after `vouch admin stripe-setup`; its log of requests begins afterwards."""
+    list(set_up(Settings(data_dir=tmp_path, billing=billing(empty_stripe), web={"public_url": "https://vouch.test"})))
+    empty_stripe.requests.clear()
+    return empty_stripe
+
+
+@pytest.fixture
+def gateway(stripe_world: StripeWorld, tmp_path: Path) -> StripeGateway:
+    """The gateway that speaks to `stripe_world`."""
+    return StripeGateway(Settings(data_dir=tmp_path, billing=billing(stripe_world)))
