@@ -15,6 +15,8 @@ from datetime import timedelta
 
 import structlog
 
+from app.billing import disputes, incoming, outgoing, sandbox_world, subscriptions
+from app.billing.gateway import Gateway
 from app.core import errands, mail
 from app.core.db import now
 from app.core.errands import LEASE, CannotBeDone, Errand, ErrandFacts
@@ -37,8 +39,24 @@ def _send_mail(errand: ErrandFacts, tools: Tools) -> None:
     mail.deliver(tools.settings, errand)
 
 
+def _handle_event(errand: ErrandFacts, tools: Tools) -> None:
+    incoming.handle(tools.databases, _gateway(tools), tools.settings, errand.payload)
+
+
+def _make_call(errand: ErrandFacts, tools: Tools) -> None:
+    outgoing.handle(tools.databases, _gateway(tools), errand.payload)
+
+
+def _gateway(tools: Tools) -> Gateway:
+    if tools.gateway is None:
+        raise LookupError("no payment provider is set up, but there is something to tell one")
+    return tools.gateway
+
+
 HANDLERS: Mapping[str, Handler] = {
     mail.KIND: _send_mail,
+    incoming.EVENT: _handle_event,
+    outgoing.CALL: _make_call,
 }
 
 
@@ -47,8 +65,17 @@ def _forget_done(tools: Tools) -> None:
         errands.forget_done(session, now() - tools.settings.retention.errands)
 
 
+def _follow_subscriptions(tools: Tools) -> None:
+    with tools.databases.writing() as session:
+        subscriptions.end_graces(session, tools.settings)
+        disputes.restrict_after_suspensions(session)
+        if tools.settings.billing_provider == "sandbox":
+            sandbox_world.renew_due(session, tools.settings)
+
+
 PERIODIC: tuple[tuple[str, timedelta, Callable[[Tools], None]], ...] = (
     ("forget errands", timedelta(hours=1), _forget_done),
+    ("follow subscriptions", timedelta(minutes=1), _follow_subscriptions),
 )
 """What the sweep does now and then: name, how often, and what. Each is done at start, too, and may be done by several
 processes at once, so it must be safe to repeat."""

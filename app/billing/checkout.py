@@ -16,7 +16,7 @@ from app.core.db import Databases, now
 from app.core.errors import Invalid
 from app.settings import Settings
 
-BILLING_PATH, PAID_PATH = "/billing", "/billing?paid=1"
+BILLING_PATH, PAID_PATH = "/account/plan", "/account/plan?checkout=done"
 """Our pages to which the provider's lead back."""
 
 
@@ -55,7 +55,7 @@ def change_plan(databases: Databases, gateway: Gateway, settings: Settings, acco
         subscription = subscription_of(session, account_id)
     if subscription is None or not is_live(subscription):
         raise Invalid("billing.no_plan", "There is no plan to change. Choose one first.")
-    if subscription.plan != plan or subscription.cancel_at_period_end:
+    if subscription.plan != plan:
         key = f"plan:{subscription.external_id}:{plan}:{subscription.read_at.isoformat()}"
         gateway.change_plan(subscription.external_id, plan, key=key)
         with databases.writing() as session:

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from fastapi import Request
+
 from app.billing.models import SubscriptionStatus, VerificationState
 from app.core.errors import DomainError, Unavailable
+from app.core.services import services_of
 
 if TYPE_CHECKING:
     from app.core.db import Databases
@@ -265,3 +268,13 @@ def open_gateway(settings: Settings, databases: Databases) -> Gateway | None:
 
         return SandboxGateway(databases, settings)
     return None
+
+
+def gateway_of(request: Request) -> Gateway | None:
+    """The payment provider of the app that serves this request, made at its first use (a FastAPI dependency)."""
+    state = request.app.state
+    if not hasattr(state, "gateway"):
+        services = services_of(request)
+        state.gateway = open_gateway(services.settings, services.databases)
+    gateway: Gateway | None = state.gateway
+    return gateway

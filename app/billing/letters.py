@@ -12,8 +12,8 @@ from app.billing.plans import plan_of
 from app.core import mail
 from app.settings import Settings
 
-BILLING_PAGE = "/billing"
-VERIFY_PAGE = "/verify"
+PLAN_PAGE = "/account/plan"
+IDENTITY_PAGE = "/account/identity"
 
 
 def payment_missing(session: Session, account: Account, row: Subscription, settings: Settings) -> None:
@@ -22,7 +22,7 @@ def payment_missing(session: Session, account: Account, row: Subscription, setti
     text = (
         f"A payment for your {plan_of(account).name} plan did not go through.\n\n"
         f"The plan goes on until {_day(row.grace_until)}. Please check your card or choose another one until then:\n"
-        f"{settings.public_url}{BILLING_PAGE}\n\n"
+        f"{settings.public_url}{PLAN_PAGE}\n\n"
         "After that your account moves to the Free plan. Voices that it has no room for are switched off, not deleted, "
         "and come back when the payment does."
     )
@@ -45,7 +45,7 @@ def plan_changed(session: Session, account: Account, row: Subscription, settings
             f"Your subscription has ended, so your account is on the {plan.name} plan. Voices that it has no room for "
             "are switched off, not deleted. They come back when you choose a paid plan again."
         )
-    text += f"\n\nPlan, invoices and use: {settings.public_url}{BILLING_PAGE}"
+    text += f"\n\nPlan, invoices and use: {settings.public_url}{PLAN_PAGE}"
     _post(session, account, subject, text, f"mail:plan:{row.id}:{plan.id}:{row.read_at.isoformat()}")
 
 
@@ -63,7 +63,7 @@ def recheck_wanted(session: Session, account: Account, why: str, by: datetime, k
     """The proof of identity must be repeated. `why` is a sentence."""
     text = (
         f"{why} So please show once more who is behind your account, by {_day(by)}:\n"
-        f"{settings.public_url}{VERIFY_PAGE}\n\n"
+        f"{settings.public_url}{IDENTITY_PAGE}\n\n"
         "Until you have, after that time, your cloned voices can't speak and no new ones can be made. "
         "Nothing is deleted.\n\nIf it was not you who changed this, change your password and tell us: "
         f"{settings.contact}"
