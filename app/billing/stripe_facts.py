@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from stripe.identity import VerificationSession
     from stripe.radar import EarlyFraudWarning
 
+METER = "vouch_characters"
+"""Name of the meter that counts characters beyond allowances."""
 PLAN_METADATA = "vouch_plan"
 """Name of the metadata of a price that says which plan it is for."""
 
@@ -46,7 +48,8 @@ def plan_of(price: stripe.Price) -> str | None:
     A price that a newer one replaced has lost its lookup key, but there are people who still pay it: its metadata says
     the plan. A price that an operator made by hand may have the key alone.
     """
-    named = price.metadata[PLAN_METADATA] if PLAN_METADATA in price.metadata else None
+    metadata = price.metadata
+    named = metadata[PLAN_METADATA] if PLAN_METADATA in metadata else None  # noqa: SIM401 - it is no dict, and has no get
     plan = _PLANS_BY_KEY.get(price.lookup_key or "", named)
     return plan if plan in PLANS else None
 
@@ -104,6 +107,7 @@ def verification_facts(found: VerificationSession) -> VerificationFacts:
         state=VerificationState(found.status),
         problem=found.last_error.code if found.last_error else None,
         name=" ".join(name for name in names if name) or None,
+        url=found.url,
     )
 
 

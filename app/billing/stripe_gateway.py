@@ -33,6 +33,7 @@ from app.billing.gateway import (
 from app.billing.models import SubscriptionStatus
 from app.billing.plans import PLANS
 from app.billing.stripe_facts import (
+    METER,
     card_facts,
     charge_facts,
     dispute_facts,
@@ -54,7 +55,8 @@ if TYPE_CHECKING:
     from stripe.params.billing_portal import SessionCreateParams as PortalParams
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
-METER = "vouch_characters"
+PORTAL_METADATA = "vouch"
+"""Name of the metadata by which our configuration of the customer portal is known."""
 CONNECT_SECONDS = 4.0
 ANSWER_SECONDS = 10.0
 RETRIES = 2
@@ -141,7 +143,7 @@ class StripeGateway:
 
     def delete_customer(self, external_id: str, *, key: str) -> None:
         """Delete a customer with cards and subscriptions."""
-        _found(lambda: self._v1.customers.delete(external_id, options=_once(key)))
+        found(lambda: self._v1.customers.delete(external_id, options=_once(key)))
 
     def checkout(self, *, customer: str, plan: str, reference: str, success_url: str, cancel_url: str, key: str) -> str:
         """Begin to subscribe: a Checkout session, for cards alone, since a card is what links a banned person."""
@@ -175,8 +177,8 @@ class StripeGateway:
 
     def subscription(self, external_id: str) -> SubscriptionFacts | None:
         """A subscription; None when there is no such one."""
-        found = _found(lambda: self._v1.subscriptions.retrieve(external_id))
-        return subscription_facts(found) if found is not None else None
+        answer = found(lambda: self._v1.subscriptions.retrieve(external_id))
+        return subscription_facts(answer) if answer is not None else None
 
     def subscriptions_of(self, customer: str) -> list[SubscriptionFacts]:
         """All subscriptions of a customer, ended ones too, newest first."""
@@ -203,12 +205,12 @@ class StripeGateway:
         """End a subscription at once and bill the usage so far."""
         held = self.subscription(external_id)
         if held is not None and held.status not in _OVER:
-            _found(lambda: self._v1.subscriptions.cancel(external_id, {"invoice_now": True}, _once(key)))
+            found(lambda: self._v1.subscriptions.cancel(external_id, {"invoice_now": True}, _once(key)))
 
     def invoices(self, customer: str, limit: int = 24) -> list[InvoiceFacts]:
         """The newest invoices of a customer, newest first."""
-        found = _found(lambda: self._v1.invoices.list({"customer": customer, "limit": limit}))
-        return [invoice_facts(invoice) for invoice in found.data] if found is not None else []
+        answer = found(lambda: self._v1.invoices.list({"customer": customer, "limit": limit}))
+        return [invoice_facts(invoice) for invoice in answer.data] if answer is not None else []
 
     def card_of(self, customer: str) -> CardFacts | None:
         """The card of the running subscription; else the customer's default; else the newest."""
@@ -216,12 +218,12 @@ class StripeGateway:
             if subscription.status not in _OVER and (card := card_facts(subscription.default_payment_method)):
                 return card
         expand = ["invoice_settings.default_payment_method"]
-        person = _found(lambda: self._v1.customers.retrieve(customer, {"expand": expand}))
+        person = found(lambda: self._v1.customers.retrieve(customer, {"expand": expand}))
         if person is None or getattr(person, "deleted", False):
             return None
         if person.invoice_settings and (card := card_facts(person.invoice_settings.default_payment_method)):
             return card
-        cards = _found(lambda: self._v1.payment_methods.list({"customer": customer, "type": "card", "limit": 1}))
+        cards = found(lambda: self._v1.payment_methods.list({"customer": customer, "type": "card", "limit": 1}))
         return next((card for method in (cards.data if cards else []) if (card := card_facts(method))), None)
 
     def record_usage(self, *, customer: str, identifier: str, characters: int, at: datetime) -> None:
@@ -258,34 +260,34 @@ class StripeGateway:
     def verification(self, external_id: str) -> VerificationFacts | None:
         """An Identity session, with the proved name."""
         sessions = self._v1.identity.verification_sessions
-        found = _found(lambda: sessions.retrieve(external_id, {"expand": ["verified_outputs"]}))
-        return verification_facts(found) if found is not None else None
+        answer = found(lambda: sessions.retrieve(external_id, {"expand": ["verified_outputs"]}))
+        return verification_facts(answer) if answer is not None else None
 
     def redact_verification(self, external_id: str, *, key: str) -> None:
         """Have Stripe delete document, selfie and name. A session still being checked can't be: that is GatewayDown."""
         sessions = self._v1.identity.verification_sessions
-        held = _found(lambda: sessions.retrieve(external_id))
+        held = found(lambda: sessions.retrieve(external_id))
         if held is None or held.redaction:
             return
         if held.status == "processing":
             raise GatewayDown("payment.verification_busy", "The identity check is still going on.")
-        _found(lambda: sessions.redact(external_id, options=_once(key)))
+        found(lambda: sessions.redact(external_id, options=_once(key)))
 
     def charge(self, external_id: str) -> ChargeFacts | None:
         """A payment."""
-        found = _found(lambda: self._v1.charges.retrieve(external_id))
-        return charge_facts(found) if found is not None else None
+        answer = found(lambda: self._v1.charges.retrieve(external_id))
+        return charge_facts(answer) if answer is not None else None
 
     def dispute(self, external_id: str) -> DisputeFacts | None:
         """A dispute; whose it is stands on the charge."""
-        found = _found(lambda: self._v1.disputes.retrieve(external_id, {"expand": ["charge"]}))
-        return dispute_facts(found) if found is not None else None
+        answer = found(lambda: self._v1.disputes.retrieve(external_id, {"expand": ["charge"]}))
+        return dispute_facts(answer) if answer is not None else None
 
     def fraud_warning(self, external_id: str) -> FraudWarningFacts | None:
         """An early fraud warning; whose it is stands on the charge."""
         warnings = self._v1.radar.early_fraud_warnings
-        found = _found(lambda: warnings.retrieve(external_id, {"expand": ["charge"]}))
-        return fraud_warning_facts(found) if found is not None else None
+        answer = found(lambda: warnings.retrieve(external_id, {"expand": ["charge"]}))
+        return fraud_warning_facts(answer) if answer is not None else None
 
     def read_event(self, body: bytes, signature: str) -> EventFacts:
         """Check Stripe's signature over the raw body, then read which object changed; nothing else of it is trusted."""
@@ -300,27 +302,25 @@ class StripeGateway:
 
     def _subscriptions(self, customer: str) -> list[stripe.Subscription]:
         expand = ["data.default_payment_method"]
-        found = _found(
+        answer = found(
             lambda: self._v1.subscriptions.list({"customer": customer, "status": "all", "limit": 100, "expand": expand})
         )
-        return found.data if found is not None else []
+        return answer.data if answer is not None else []
 
     def _prices(self, plan: str) -> list[str]:
         """Ids of the plan's monthly price, and of that of its characters beyond the allowance where it has any."""
         keys = [lookup_key(plan)]
         if PLANS[plan].overage_cents_per_1000:
             keys.append(overage_lookup_key(plan))
-        found = {
-            price.lookup_key: price.id for price in self._v1.prices.list({"lookup_keys": keys, "active": True}).data
-        }
-        if missing := [key for key in keys if key not in found]:
+        ids = {price.lookup_key: price.id for price in self._v1.prices.list({"lookup_keys": keys, "active": True}).data}
+        if missing := [key for key in keys if key not in ids]:
             raise GatewayRefused(
                 "payment.refused",
                 "This plan can't be bought yet.",
                 fix="Ask the operator to run `vouch admin stripe-setup`.",
                 facts={"missing_prices": missing},
             )
-        return [found[key] for key in keys]
+        return [ids[key] for key in keys]
 
 
 def _line_items(prices: list[str]) -> list[SessionCreateParamsLineItem]:
@@ -352,15 +352,15 @@ def tax_is_on(v1: stripe.V1Services) -> bool:
 def portal_configuration(v1: stripe.V1Services) -> stripe.billing_portal.Configuration | None:
     """The configuration of the customer portal that `vouch admin stripe-setup` made."""
     made = v1.billing_portal.configurations.list({"active": True, "limit": 100}).data
-    return next((each for each in made if each.metadata and "vouch" in each.metadata), None)
+    return next((each for each in made if each.metadata and PORTAL_METADATA in each.metadata), None)
 
 
 def _once(key: str) -> stripe.RequestOptions:
     return {"idempotency_key": key}
 
 
-def _found(ask: Callable[[], _T]) -> _T | None:
-    """What Stripe answers; None when it has no such object."""
+def found(ask: Callable[[], _T]) -> _T | None:
+    """What Stripe answers to `ask`; None when it has no such object."""
     try:
         with asking():
             return ask()

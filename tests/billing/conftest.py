@@ -20,11 +20,19 @@ def empty_stripe() -> Iterator[StripeWorld]:
         yield world
 
 
+@pytest.fixture(scope="session")
+def stripe_after_setup(tmp_path_factory: pytest.TempPathFactory) -> StripeWorld:
+    """What `vouch admin stripe-setup` leaves behind, to be copied."""
+    with serving() as world:
+        web = {"public_url": "https://vouch.test"}
+        list(set_up(Settings(data_dir=tmp_path_factory.mktemp("setup"), billing=billing(world), web=web)))
+    return world
+
+
 @pytest.fixture
-def stripe_world(empty_stripe: StripeWorld, tmp_path: Path) -> StripeWorld:
-    """A Stripe after `vouch admin stripe-setup`; its log of requests begins afterwards."""
-    list(set_up(Settings(data_dir=tmp_path, billing=billing(empty_stripe), web={"public_url": "https://vouch.test"})))
-    empty_stripe.requests.clear()
+def stripe_world(empty_stripe: StripeWorld, stripe_after_setup: StripeWorld) -> StripeWorld:
+    """A Stripe after `vouch admin stripe-setup`."""
+    empty_stripe.fill(stripe_after_setup)
     return empty_stripe
 
 
