@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from threading import BoundedSemaphore
 
-import workers.hooks  # noqa: F401 - the sweeper ends jobs
 from app.core import errands, outbox
 from app.core.db import now
 from app.jobs import service as jobs

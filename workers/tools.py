@@ -7,6 +7,7 @@ import socket
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+import app.parts  # noqa: F401
 from app.billing.gateway import Gateway, open_gateway
 from app.core.db import Databases
 from app.core.storage import Storage, open_storage

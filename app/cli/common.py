@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import app.parts  # noqa: F401
 from app.core.audit import Actor
 from app.core.errors import Unavailable
 from app.core.services import Services

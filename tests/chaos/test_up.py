@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 
 from app.accounts.models import Account
 from app.billing.models import EntryKind, LedgerEntry
+from app.core import mail
 from app.core.db import Databases
 from app.jobs.models import Job, JobState
 from app.provenance.models import Stamp
@@ -102,13 +103,36 @@ def test_a_second_service_on_the_same_directory_is_refused(service: Service) -> 
 def test_a_job_outlives_its_worker(service: Service, databases: Databases) -> None:
     job_id = speak(databases, "[[slow]] This sentence is cut off by the death of its worker.")
     until(lambda: job_of(databases, job_id).progress > 0.2, JOB_SECONDS, "the job is under way")
-    parent, *children = service.processes("celery_app worker")
+    parent, *children = service.processes("-Q cpu,gpu")
     os.kill(parent, signal.SIGKILL)
     until(lambda: not any(alive(pid) for pid in children), 10, "no orphan works on")
     until(lambda: job_of(databases, job_id).state is JobState.DONE, JOB_SECONDS, "the job is done")
     assert job_of(databases, job_id).attempt == 2
     assert results_of(databases, job_id) == (1, 1)
     assert "worker was killed by SIGKILL" in service.log
+
+
+def post(databases: Databases, key: str) -> None:
+    """Write a mail."""
+    with databases.writing() as session:
+        mail.post(session, to=EMAIL, subject="Your link", text="It is here.", key=key)
+
+
+def test_mail_is_written_to_the_data_directory_for_its_owner_only(service: Service, databases: Databases) -> None:
+    post(databases, "links:1")
+    (path,) = until(lambda: list((service.data / "mail").glob("*.eml")), JOB_SECONDS, "the mail is written")
+    assert path.stat().st_mode & 0o077 == path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_mail_outlives_the_process_for_errands_which_loads_no_model(service: Service, databases: Databases) -> None:
+    (errands,) = service.processes("-Q errands")
+    loaded = Path(f"/proc/{errands}/maps").read_text()
+    assert not [name for name in ("numpy", "onnxruntime", "ctranslate2", "scipy") if name in loaded]
+    before = len(list((service.data / "mail").glob("*.eml")))
+    os.kill(errands, signal.SIGKILL)
+    post(databases, "links:2")
+    until(lambda: len(list((service.data / "mail").glob("*.eml"))) > before, JOB_SECONDS, "the mail is written")
+    assert "errands was killed by SIGKILL" in service.log
 
 
 def test_the_broker_directory_may_vanish(service: Service, databases: Databases) -> None:
@@ -177,8 +201,8 @@ def test_it_leaves_nothing_behind_however_it_ends(service: Service) -> None:
     os.kill(service.process.pid, signal.SIGKILL)
     until(lambda: not any(alive(pid) for pid in everything), 15, "nothing is left")
     with running(service.data) as again:
-        until(lambda: len(again.processes("celery_app worker")) == 2, 30, "the worker has its child")
+        until(lambda: len(again.processes("-Q cpu,gpu")) == 2, 30, "the worker has its child")
         everything = again.processes()
-        assert len(everything) == 6  # guardian, relay, worker and its child, beat, web
+        assert len(everything) == 7  # guardian, relay, worker and its child, errands, beat, web
         assert again.stop(signal.SIGINT) == 0
         assert not any(alive(pid) for pid in everything)

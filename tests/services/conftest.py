@@ -22,7 +22,7 @@ from tests.harness import Service, running
 
 REDIS_URL = "redis://127.0.0.1:6379"
 AMQP_URL = "amqp://guest:guest@127.0.0.1:5672//"
-QUEUES = ("cpu", "gpu")
+QUEUES = ("cpu", "gpu", "errands")
 COMMANDS = {
     "relay": ["workers.relay"],
     "beat": ["celery", "--quiet", "-A", "workers.celery_app", "beat", "--pidfile="],
@@ -35,8 +35,7 @@ COMMANDS = {
             "worker",
             "-Q",
             queue,
-            "-c",
-            "1",
+            *(("-P", "threads", "-c", "4") if queue == "errands" else ("-c", "1")),
             "-n",
             f"{queue}@test",
         ]

@@ -13,6 +13,8 @@ from sqlalchemy import select
 
 from app.accounts.models import Role
 from app.billing.models import EntryKind, LedgerEntry
+from app.core import mail
+from app.core.errands import Errand
 from app.core.outbox import OutboxMessage
 from app.jobs.models import Job, JobState
 from app.provenance.models import Stamp
@@ -111,6 +113,21 @@ def test_a_broker_that_forgets_its_messages_loses_no_job(production: Production)
     job = job_in(production, clip, lambda job: not job.is_open, "the clip")
     assert job.state is JobState.DONE
     assert results(production, clip) == (1, 1, 1)
+
+
+def test_mail_posted_while_nobody_does_errands_is_sent_once_somebody_does(production: Production) -> None:
+    """The doorbell is lost with the broker's messages; the sweeper rings again."""
+    world = production.service.world
+    production.kill("errands")
+    with world.databases.writing() as session:
+        mail.post(session, to="ada@example.org", subject="Your link", text="It is here.", key="links:1")
+    until(lambda: world.count(OutboxMessage, OutboxMessage.sent_at.is_(None)) == 0 or None, "the relay")
+    production.forget_messages()
+    production.start("errands")
+    folder = production.service.settings.mail_directory
+    until(lambda: list(folder.glob("*.eml")) or None, "the mail")
+    until(lambda: world.count(Errand, Errand.done_at.is_(None)) == 0 or None, "the note that it was sent")
+    assert len(list(folder.glob("*.eml"))) == 1
 
 
 def test_a_relay_and_a_beat_that_die_are_missed_only_until_they_are_back(production: Production) -> None:
