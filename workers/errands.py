@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
+from sqlalchemy import select
 
+from app.accounts.models import LegalHold
 from app.billing import disputes, incoming, outgoing, sandbox_world, subscriptions
 from app.billing.gateway import Gateway
 from app.core import errands, mail
@@ -62,7 +64,8 @@ HANDLERS: Mapping[str, Handler] = {
 
 def _forget_done(tools: Tools) -> None:
     with tools.databases.writing() as session:
-        errands.forget_done(session, now() - tools.settings.retention.errands)
+        held = session.scalars(select(LegalHold.account_id).where(LegalHold.lifted_at.is_(None))).all()
+        errands.forget_done(session, now() - tools.settings.retention.errands, keep=held)
 
 
 def _follow_subscriptions(tools: Tools) -> None:

@@ -116,8 +116,9 @@ def make_web_secret(settings: Settings) -> bool:
         if path.exists():
             return False
         write_secret(whole, secrets.token_bytes(32))
-        os.link(whole, path)  # all 32 bytes appear at once, and never over an existing file
-    except FileExistsError:
+        with suppress(FileExistsError):
+            os.link(whole, path)  # all 32 bytes appear at once, and never over an existing file
+            return True
         return False
     except OSError as error:
         fix = f"Give the user that runs Vouch the right to write to {path.parent}."
@@ -126,7 +127,6 @@ def make_web_secret(settings: Settings) -> bool:
     finally:
         with suppress(OSError):
             whole.unlink()
-    return True
 
 
 def seal(key: bytes, data: bytes, context: str) -> bytes:
