@@ -16,7 +16,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy.orm import Session
 
-from app.accounts import keys, sessions
+from app.accounts import confirmation, keys, second_factor, sessions
 from app.accounts.key_models import Scope
 from app.accounts.models import Account
 from app.accounts.rules import Capability
@@ -34,6 +34,8 @@ class Caller:
     account_id: uuid.UUID
     login_id: uuid.UUID | None = None
     key_id: uuid.UUID | None = None
+    second_factor: bool = False
+    """Whether the log-in session was completed by more than the password."""
 
     @property
     def actor(self) -> Actor:
@@ -57,7 +59,16 @@ def caller_by_cookie(request: Request, services: Annotated[Services, Depends(ser
     if sessions.seen_is_stale(login, idle):
         with services.databases.writing() as session:
             sessions.note_seen(session, login.id)
-    return Caller(account.id, login_id=login.id)
+    return Caller(account.id, login_id=login.id, second_factor=login.second_factor)
+
+
+def caller_confirmed(
+    caller: Annotated[Caller, Depends(caller_by_cookie)], services: Annotated[Services, Depends(services_of)]
+) -> Caller:
+    """Somebody signed in who has proved a short while ago who they are. Raises NotConfirmed: pages then ask for it."""
+    with services.databases.reading() as session:
+        confirmation.demand(session, caller.login_id, services.settings)
+    return caller
 
 
 _KEY_HEADER = APIKeyHeader(name="xi-api-key", scheme_name="ApiKey", description="Your API key.", auto_error=False)
@@ -118,12 +129,17 @@ def moderator_by_cookie(
 
 
 def _moderator(caller: Caller, services: Services) -> Caller:
-    with looking(services, caller) as (_, account):
+    with looking(services, caller) as (session, account):
         require(account, Capability.MODERATE)
+        second_factor.demand(session, account, services.settings)
+        if caller.login_id and not caller.second_factor and second_factor.required(account, services.settings):
+            raise Unauthenticated("session.one_step", "Please sign in again, with the second step.")
     return caller
 
 
 SignedIn = Annotated[Caller, Depends(caller_by_cookie)]
+Confirmed = Annotated[Caller, Depends(caller_confirmed)]
+"""For changes that matter: second factors, keys, the address, export and deletion."""
 Reader = Annotated[Caller, key_with(Scope.READ)]
 Speaker = Annotated[Caller, key_with(Scope.SPEAK)]
 VoiceKeeper = Annotated[Caller, key_with(Scope.VOICES)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment
 from starlette.staticfiles import StaticFiles
 
+from app.accounts.confirmation import NotConfirmed
 from app.accounts.models import Account
 from app.core.errors import DomainError, Refused
 from app.core.services import services_of
@@ -17,6 +18,8 @@ from app.site.templating import STATIC, environment
 
 STATIC_LIFETIME = "public, max-age=31536000, immutable"
 """For addresses that hold a hash of their content."""
+MAX_NEXT = 300
+"""Longest path that a form takes along; a longer one is left out, or signing in would be refused for it."""
 
 
 def page(request: Request, template: str, viewer: Account | None, status: int = 200, **context: Any) -> HTMLResponse:
@@ -39,6 +42,15 @@ def see(path: str) -> RedirectResponse:
     return RedirectResponse(path, status_code=303)
 
 
+def own_path(path: str) -> str:
+    """A path on this site; anything that could lead elsewhere becomes the home page, and so does one that is too long.
+
+    Browsers take a backslash for a slash and leave out tabs and line breaks, so a path with any of those is not ours.
+    """
+    own = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
+    return path if own and len(path) <= MAX_NEXT else "/"
+
+
 def refusal_of(error: DomainError, what: str) -> dict[str, Any]:
     """A refusal card: what was refused, why, by which rule, and what would make it pass."""
     return {
@@ -58,6 +70,10 @@ def render_error(request: Request, error: DomainError) -> Response:
         if request.headers.get("hx-request"):  # a part of an open page: have the whole page asked for again
             return Response(status_code=401, headers={"HX-Refresh": "true"})
         return see(_sign_in_for(request))
+    if isinstance(error, NotConfirmed):
+        return see(f"/account/confirm?next={quote(_page_of(request), safe='/')}")
+    if error.code == "second_factor.missing":
+        return see("/account/security")
     if isinstance(error, Refused):
         card = refusal_of(error, "This was refused")
         return page(
@@ -81,6 +97,13 @@ def _sign_in_for(request: Request) -> str:
         return "/login"
     wanted = f"{path}?{request.url.query}" if request.url.query else path
     return f"/login?next={quote(wanted, safe='/')}"
+
+
+def _page_of(request: Request) -> str:
+    """The page that a request was made on: itself, or for a form the page that it was on."""
+    if request.method == "GET":
+        return request.url.path
+    return own_path(urlsplit(request.headers.get("referer", "")).path)
 
 
 class _KeptFiles(StaticFiles):

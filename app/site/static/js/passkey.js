@@ -47,8 +47,8 @@ customElements.define("vouch-passkey", class extends HTMLElement {
     button.disabled = true;
     this.said.hidden = true;
     try {
-      const answer = await fetch(this.dataset.options, { method: "POST", redirect: "manual" });
-      if (answer.type === "opaqueredirect") { location.reload(); return; } // to sign in, or to confirm, first
+      const answer = await fetch(this.dataset.options, { method: "POST" });
+      if ([401, 403].includes(answer.status)) { location.reload(); return; } // to sign in, or to confirm, first
       if (!answer.ok) throw new Error(answer.status);
       const { made, response } = await (this.dataset.does === "create" ? create : get)(await answer.json());
       this.form.elements.answer.value = JSON.stringify({ id: made.id, rawId: text(made.rawId), type: made.type, response });
