@@ -14,7 +14,7 @@ import uvicorn
 @contextmanager
 def serve(app: Any) -> Iterator[str]:
     """Serve the ASGI application `app` from a thread; the value is its base URL, such as http://127.0.0.1:40123."""
-    with socket.socket() as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # else asyncio sets no TCP_NODELAY: 40 ms an answer
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)  # connections wait here until the server accepts, so nobody needs to poll for the start
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5))

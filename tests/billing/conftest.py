@@ -10,14 +10,21 @@ import pytest
 from app.billing.stripe_catalog import set_up
 from app.billing.stripe_gateway import StripeGateway
 from app.settings import Settings
+from tests.billing.desk import desk  # noqa: F401 - a fixture
 from tests.stripe_fake import StripeWorld, billing, serving
 
 
-@pytest.fixture
-def empty_stripe() -> Iterator[StripeWorld]:
-    """A Stripe where nothing was set up."""
+@pytest.fixture(scope="session")
+def _served_stripe() -> Iterator[StripeWorld]:
     with serving() as world:
         yield world
+
+
+@pytest.fixture
+def empty_stripe(_served_stripe: StripeWorld) -> StripeWorld:
+    """A Stripe where nothing was set up."""
+    _served_stripe.begin()
+    return _served_stripe
 
 
 @pytest.fixture(scope="session")

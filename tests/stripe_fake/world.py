@@ -34,12 +34,16 @@ class StripeWorld:
     url: str = ""
     key: str = "sk_test_fake"
     webhook_secret: str = "whsec_fake"
-    tax_active: bool = False
-    requests: list[tuple[str, str, Object]] = field(default_factory=list)
-    """Every call of the API: method, path, parameters."""
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def __post_init__(self) -> None:
-        self.lock = threading.RLock()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget everything."""
+        self.tax_active = False
+        self.requests: list[tuple[str, str, Object]] = []
+        """Every call of the API: method, path, parameters."""
         self.objects: dict[str, Object] = {}
         self.usage: dict[str, Object] = {}
         """Meter events by identifier."""
