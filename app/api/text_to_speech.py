@@ -112,6 +112,7 @@ def _ask(services: Services, caller: Caller, voice_id: str, sent: SpeechRequest,
             speed=speed,
             seed=sent.seed,
             language=sent.language_code,
+            api_key_id=caller.key_id,
         )
         return Asked(clip.public_id, clip.job_id)
 

@@ -1,4 +1,4 @@
-"""The account page: plan and use, keys, sessions, password."""
+"""The account page: plan and use, sessions, password."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from app.accounts import keys, queries, service
+from app.accounts import keys, passwords, sessions, throttle
+from app.accounts.devices import device
 from app.accounts.identity import Caller, SignedIn, acting, looking
 from app.accounts.models import Account, Standing
 from app.billing.ledger import balance_of
 from app.billing.plans import plan_of
-from app.core.errors import Invalid
+from app.core.errors import DomainError, Invalid, RateLimited
 from app.core.services import Services, services_of
+from app.site import cookies
 from app.site.pages import page, see
 from app.voices.service import count_voices
 
 router = APIRouter()
 Parts = Annotated[Services, Depends(services_of)]
-MAX_KEYS = 20
 
 
 @router.get("/account")
 def show_account(request: Request, caller: SignedIn, services: Parts) -> Response:
     """The page."""
     with looking(services, caller) as (session, account):
-        return _account_page(request, session, account, caller)
+        return _account_page(request, services, session, account, caller)
 
 
 def _account_page(
     request: Request,
+    services: Services,
     session: Session,
     account: Account,
     caller: Caller,
     *,
-    new_key: str | None = None,
     errors: dict[str, str] | None = None,
 ) -> Response:
     return page(
@@ -46,22 +47,18 @@ def _account_page(
         account,
         422 if errors else 200,
         account=_facts(session, account),
-        keys=[
-            {"id": k.id, "name": k.name, "prefix": k.prefix, "created_at": k.created_at, "used_at": k.last_used_at}
-            for k in queries.keys_of(session, account.id)
-        ],
-        new_key=new_key,
+        live_keys=keys.count_live(session, account.id),
         sessions=[
             {
                 "id": login.id,
-                "device": _device(login.user_agent),
+                "device": device(login.user_agent),
                 "started_at": login.created_at,
                 "current": login.id == caller.login_id,
             }
-            for login in queries.sessions_of(session, account.id)
+            for login in sessions.sessions_of(session, account.id, services.settings.web.session_idle)
         ],
         errors=errors or {},
-        min_password=service.MIN_PASSWORD,
+        min_password=passwords.MIN_PASSWORD,
     )
 
 
@@ -82,43 +79,11 @@ def _facts(session: Session, account: Account) -> dict[str, Any]:
     }
 
 
-_BROWSERS = ("Firefox", "Edg", "Chrome", "Safari")
-_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
-
-
-def _device(user_agent: str) -> str:
-    """Browser and system in two words."""
-    browser = next((name for name in _BROWSERS if name in user_agent), "A browser").replace("Edg", "Edge")
-    system = next((name for name in _SYSTEMS if name in user_agent), "")
-    return f"{browser} on {system}" if system else browser
-
-
-@router.post("/account/keys")
-def make_key(
-    request: Request, caller: SignedIn, services: Parts, name: Annotated[str, Form(max_length=200)] = ""
-) -> Response:
-    """A new key, shown on this answer only."""
-    with acting(services, caller) as (session, account):
-        if len(queries.keys_of(session, account.id)) >= MAX_KEYS:
-            errors = {"name": f"You have {MAX_KEYS} keys. Revoke one that you no longer use."}
-            return _account_page(request, session, account, caller, errors=errors)
-        _, key = keys.create_key(session, account, name, caller.actor)
-        return _account_page(request, session, account, caller, new_key=key)
-
-
-@router.post("/account/keys/{key_id}/revoke")
-def revoke_key(key_id: uuid.UUID, caller: SignedIn, services: Parts) -> Response:
-    """Make a key useless."""
-    with acting(services, caller) as (session, account):
-        keys.revoke_key(session, account, key_id, caller.actor)
-    return see("/account")
-
-
 @router.post("/account/sessions/{session_id}/end")
 def end_session(session_id: uuid.UUID, caller: SignedIn, services: Parts) -> Response:
     """Log another browser out."""
     with acting(services, caller) as (session, account):
-        service.end_session(session, account, session_id, caller.actor)
+        sessions.end_session(session, account, session_id, caller.actor)
     return see("/account")
 
 
@@ -132,11 +97,33 @@ def change_password(
 ) -> Response:
     """Replace the password; every other browser has to sign in again."""
     try:
-        with acting(services, caller) as (session, account):
-            keep = caller.login_id
-            service.change_password(session, account, current_password, new_password, caller.actor, keep=keep)
-    except Invalid as error:
-        field = "current_password" if error.code == "password.wrong" else "new_password"
+        _replace_password(request, caller, services, current_password, new_password)
+    except (Invalid, RateLimited) as error:
+        _note_wrong(services, error)
+        field = "new_password" if error.code in ("password.short", "password.weak") else "current_password"
         with looking(services, caller) as (session, account):
-            return _account_page(request, session, account, caller, errors={field: error.message})
+            return _account_page(request, services, session, account, caller, errors={field: error.message})
     return see("/account")
+
+
+def _replace_password(request: Request, caller: Caller, services: Services, current: str, new: str) -> None:
+    """Check and hash while no transaction writes."""
+    with looking(services, caller) as (session, account):
+        passwords.check_present(session, account, current, caller.login_id or caller.account_id)
+    hashed = passwords.prepare(new, email=account.email, name=account.name)
+    with acting(services, caller) as (session, account):
+        passwords.replace(
+            session,
+            account,
+            hashed,
+            caller.actor,
+            settings=services.settings,
+            keep=caller.login_id,
+            known_browsers=cookies.known_browsers(request, services.settings),
+        )
+
+
+def _note_wrong(services: Services, error: DomainError) -> None:
+    if error.code == "password.wrong":
+        with services.databases.writing() as session:
+            throttle.note(session, error.facts["who"])

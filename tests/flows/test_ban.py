@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.accounts import keys
-from app.accounts import service as accounts
+from app.accounts import keys, sessions
 from app.accounts.identity import Caller, acting, looking
 from app.accounts.models import Account, LoginSession, Standing
-from app.accounts.service import NewAccount
+from app.accounts.registration import NewAccount
+from app.accounts.sign_in import check_password
 from app.core.db import now
-from app.core.errors import DomainError, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
+from app.core.errors import DomainError, Forbidden, NotFound, Unauthenticated
 from app.core.services import Services
 from app.jobs.models import Job, JobKind
 from app.provenance.delivery import Delivery, deliver, stamp_of
@@ -27,6 +27,8 @@ from app.voices.models import Consent, Voice
 from app.voices.service import delete_voice, start_voice
 from tests.harness import until
 from tests.world import OPERATOR, World, actor_of, upload
+
+IDLE = timedelta(days=3)
 
 
 @pytest.fixture
@@ -39,23 +41,22 @@ def services(world: World) -> Iterator[Services]:
 def log_in(world: World, person: NewAccount, password: str | None = None) -> tuple[LoginSession, str]:
     where = "192.0.2.1"
     with world.databases.reading() as session:
-        account = accounts.check_password(
+        account = check_password(
             session, email=person.account.email, password=password or person.password, address=where
         )
     with world.databases.writing() as session:
-        return accounts.start_session(session, account.id, address=where, user_agent="test", lifetime=timedelta(days=1))
+        started = sessions.start_session(session, account.id, address=where, user_agent="test", settings=world.settings)
+    return started.login, started.token
 
 
 def by_session(world: World, token: str) -> Account:
     with world.databases.reading() as session:
-        return accounts.account_of_session(session, token)[0]
+        return sessions.account_of_session(session, token, IDLE)[0]
 
 
 def by_key(world: World, key: str) -> Account:
     with world.databases.reading() as session:
-        account = keys.account_of_key(session, key)[0]
-        accounts.refuse_banned(account)
-        return account
+        return keys.account_of_key(session, key, address="")[0]
 
 
 def test_sessions_and_keys_stop_working_with_the_ban_and_work_again_after_it(world: World) -> None:
@@ -173,10 +174,10 @@ def test_ended_expired_and_unknown_sessions_are_nobody(world: World) -> None:
     person = world.newcomer()
     login, token = log_in(world, person)
     with world.databases.writing() as session:
-        accounts.end_session(session, session.get_one(Account, person.account.id), login.id, OPERATOR)
+        sessions.end_session(session, session.get_one(Account, person.account.id), login.id, OPERATOR)
     _, expired = log_in(world, person)
     with world.databases.writing() as session:
-        row = accounts.account_of_session(session, expired)[1]
+        row = sessions.account_of_session(session, expired, IDLE)[1]
         row.expires_at = now()
     for dead in (token, expired, "", "made up"):
         with pytest.raises(Unauthenticated):
@@ -201,50 +202,11 @@ def test_nobody_ends_anothers_session_or_key(world: World) -> None:
     with world.databases.writing() as session:
         stranger = session.get_one(Account, other.id)
         with pytest.raises(NotFound):
-            accounts.end_session(session, stranger, login.id, OPERATOR)
-        key = keys.account_of_key(session, victim.api_key)[1]
+            sessions.end_session(session, stranger, login.id, OPERATOR)
+        key = keys.account_of_key(session, victim.api_key, address="")[1]
         with pytest.raises(NotFound):
             keys.revoke_key(session, stranger, key.id, OPERATOR)
     assert by_session(world, token).id == victim.account.id
-
-
-def test_a_new_password_ends_every_session(world: World) -> None:
-    person = world.newcomer()
-    tokens = [log_in(world, person)[1] for _ in range(2)]
-    with world.databases.writing() as session:
-        account = session.get_one(Account, person.account.id)
-        with pytest.raises(Invalid):
-            accounts.change_password(session, account, "wrong", "a much better password", OPERATOR)
-        with pytest.raises(Invalid):
-            accounts.change_password(session, account, person.password, "short", OPERATOR)
-        accounts.change_password(session, account, person.password, "a much better password", OPERATOR)
-    for token in tokens:
-        with pytest.raises(Unauthenticated):
-            by_session(world, token)
-    log_in(world, person, "a much better password")
-
-
-def test_guessing_a_password_is_slowed_down_for_the_guesser_only(world: World) -> None:
-    person = world.newcomer()
-    for _ in range(accounts.FAILURES_PER_HOUR):
-        with pytest.raises(Unauthenticated) as wrong:
-            log_in(world, person, "guess")
-        with world.databases.writing() as session:
-            accounts.note_failed_login(session, wrong.value.facts["who"])
-    with pytest.raises(RateLimited):
-        log_in(world, person)
-    with world.databases.reading() as session:  # from another address, the owner still gets in
-        accounts.check_password(session, email=person.account.email, password=person.password, address="198.51.100.7")
-
-
-def test_an_unknown_address_and_a_wrong_password_are_answered_alike(world: World) -> None:
-    person = world.newcomer()
-    answers = []
-    for email in (person.account.email, "nobody@example.org"):
-        with pytest.raises(Unauthenticated) as wrong, world.databases.reading() as session:
-            accounts.check_password(session, email=email, password="guess", address="")
-        answers.append((wrong.value.code, wrong.value.message))
-    assert answers[0] == answers[1]
 
 
 def test_secrets_are_stored_nowhere(world: World) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.accounts.keys import account_of_key
-from app.accounts.service import check_password
+from app.accounts.sign_in import check_password
 from app.cli import trace
 from app.core.db import Databases
 from app.core.errors import Invalid, Unavailable
@@ -43,7 +43,7 @@ def test_an_account_can_sign_in_and_use_its_key(installed: dict[str, str], datab
     assert set(made) == {"account_id", "email", "password", "api_key"}
     with databases.reading() as session:
         signed_in = check_password(session, email="ada@example.org", password=made["password"], address="127.0.0.1")
-        account, _ = account_of_key(session, made["api_key"])
+        account, _ = account_of_key(session, made["api_key"], address="")
     assert account.public_id == made["account_id"]
     assert account.id == signed_in.id
     assert account.plan == "creator"
