@@ -11,14 +11,16 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
+import pyotp
 from sqlalchemy import func, select, text
 
-from app.accounts import passwords
+from app.accounts import passwords, second_factor, totp
 from app.accounts.models import Account, Role, Standing
 from app.accounts.registration import NewAccount, create_account
 from app.billing import ledger
 from app.billing.models import Subscription, SubscriptionStatus
 from app.billing.subscriptions import set_plan
+from app.core import crypto
 from app.core.audit import Actor
 from app.core.db import Databases, now
 from app.core.states import move
@@ -63,10 +65,10 @@ class World:
     # people
 
     def newcomer(self, *, role: Role = Role.CUSTOMER, plan: str = "creator", verified: bool = True) -> NewAccount:
-        """An account with its password and API key."""
+        """An account with its password and API key; staff has an authenticator app, whose codes `code` gives."""
         password = passwords.temporary()
         with self.databases.writing() as session:
-            return create_account(
+            made = create_account(
                 session,
                 email=f"person{next(self._numbers)}@example.org",
                 name="A Person",
@@ -76,6 +78,17 @@ class World:
                 password=password,
                 actor=OPERATOR,
             )
+            if second_factor.required(made.account, self.settings):
+                second_factor.enrol_at_desk(session, made.account, self.settings, OPERATOR)
+        return made
+
+    def code(self, account: Account) -> str:
+        """What the account's authenticator app shows, as if none of its codes had been used lately."""
+        with self.databases.writing() as session:
+            factor = totp.factor_of(session, account.id)
+            assert factor is not None
+            factor.last_step = 0
+            return pyotp.TOTP(totp.secret_of(factor, crypto.web_secret(self.settings))).now()
 
     def account(
         self,

@@ -99,6 +99,11 @@ def factor_of(session: Session, account_id: uuid.UUID) -> TotpFactor | None:
     return session.scalar(select(TotpFactor).where(TotpFactor.account_id == account_id))
 
 
+def secret_of(factor: TotpFactor, key: bytes) -> str:
+    """The secret in base32. Raises ValueError when it was not sealed for this account with this key."""
+    return crypto.unseal(key, factor.sealed_secret, _secret_context(factor.account_id)).decode()
+
+
 def accept(session: Session, account_id: uuid.UUID, code: str, key: bytes) -> bool:
     """Whether the code is right and newer than every code accepted before; it then can't be used again.
 
@@ -107,8 +112,7 @@ def accept(session: Session, account_id: uuid.UUID, code: str, key: bytes) -> bo
     factor = factor_of(session, account_id)
     if factor is None:
         return False
-    secret = crypto.unseal(key, factor.sealed_secret, _secret_context(account_id)).decode()
-    step = matching_step(secret, code)
+    step = matching_step(secret_of(factor, key), code)
     if step is None:
         return False
     # Two requests with one code: the condition is looked at again under the row's lock, so only one passes.

@@ -12,13 +12,14 @@ from app.accounts import passwords
 from app.accounts.models import Role
 from app.accounts.registration import create_account
 from app.billing.plans import PLANS
-from app.cli import stripe_setup
+from app.cli import factors, stripe_setup
 from app.cli.common import OPERATOR, opened_services, run_module, settings_with
 from app.core import crypto
 from app.core.errors import Invalid
 
 admin = typer.Typer(help="Accounts and keys, for the operator.", no_args_is_help=True)
 admin.command("stripe-setup")(stripe_setup.stripe_setup)
+admin.command("reset-second-factor")(factors.reset_second_factor)
 
 
 @admin.command("create-account")
@@ -30,7 +31,10 @@ def create(
     verified: Annotated[bool, typer.Option(help="You have checked who this is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Create an account. Its one-time password and API key are printed once and stored nowhere."""
+    """Create an account. Its one-time password and API key are printed once and stored nowhere.
+
+    An account of staff gets an authenticator app and recovery codes at once: its API key would not work without.
+    """
     if plan not in PLANS:
         raise Invalid("account.plan", f"There is no plan {plan!r}. Plans are: {', '.join(PLANS)}.")
     password = passwords.temporary()
@@ -50,6 +54,7 @@ def create(
             "email": made.account.email,
             "password": made.password,
             "api_key": made.api_key,
+            **factors.handed_over(session, made.account, services.settings),
         }
     if as_json:
         typer.echo(json.dumps(shown))
@@ -57,6 +62,7 @@ def create(
     typer.echo(f"Account   {shown['account_id']}, {shown['email']}, {role.value}, plan {plan}")
     typer.echo(f"Password  {shown['password']}   (to be changed after the first sign-in)")
     typer.echo(f"API key   {shown['api_key']}   (shown only now)")
+    factors.tell(shown)
 
 
 @admin.command("init-keys")

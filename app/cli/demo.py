@@ -17,6 +17,7 @@ from app.accounts import passwords
 from app.accounts.models import Role
 from app.accounts.registration import NewAccount, create_account
 from app.cli.common import OPERATOR, opened_services, settings_with
+from app.cli.factors import handed_over
 from app.cli.prepare import make_data_directory
 from app.cli.private import PrivateService, private_service
 from app.core.errors import Invalid
@@ -86,9 +87,11 @@ def _account(name: str, role: Role, plan: str) -> NewAccount:
     email = f"{name.split()[0].lower()}-{secrets.token_hex(2)}@example.org"
     password = passwords.temporary()
     with opened_services() as services, services.databases.writing() as session:
-        return create_account(
+        made = create_account(
             session, email=email, name=name, role=role, plan=plan, verified=True, password=password, actor=OPERATOR
         )
+        handed_over(session, made.account, services.settings)
+        return made
 
 
 def _say_memory(service: PrivateService) -> None:
