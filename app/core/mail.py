@@ -107,7 +107,7 @@ def _sender(settings: Settings) -> Address:
     try:
         header["From"] = settings.mail.sender
         (sender,) = header["From"].addresses
-        if not sender.username or not sender.domain.isascii():
+        if not sender.username or not sender.domain or not sender.domain.isascii():
             raise ValueError("no address")
     except (ValueError, IndexError) as error:
         said = f"Mail can't be sent from {settings.mail.sender!r}: that is not one name with one address."
