@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyotp
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
@@ -36,6 +37,14 @@ class Person:
     email: str
     password: str
     api_key: str
+    totp_address: str = ""
+    """What their authenticator app reads; staff has one."""
+
+    def code(self) -> str:
+        """What the app shows now."""
+        app = pyotp.parse_uri(self.totp_address)
+        assert isinstance(app, pyotp.TOTP)
+        return app.now()
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Service:
             [*command, "--verified", "--json"], env=self.environment, capture_output=True, text=True, check=True
         )
         made = json.loads(done.stdout)
-        return Person(email, made["password"], made["api_key"])
+        return Person(email, made["password"], made["api_key"], made.get("totp_address", ""))
 
 
 @pytest.fixture(scope="session")

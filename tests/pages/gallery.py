@@ -44,6 +44,9 @@ BAD_SAMPLE = SampleFindings(
 )
 
 
+SECURITY = ("/account/security", "/account/security/app", "/account/confirm")
+
+
 @dataclass
 class Gallery:
     """Where to look, and what must be there."""
@@ -56,7 +59,7 @@ class Gallery:
 
     def paths(self) -> list[str]:
         """Every page, those of states and those that are always there."""
-        fixed = ["/", "/voices/new", "/speak", "/history", "/account", "/console/consents", "/console/trace"]
+        fixed = ["/", "/voices/new", "/speak", "/history", "/account", *SECURITY, "/console/consents", "/console/trace"]
         return [*fixed, *(path for path, _ in self.shown.values())]
 
     @cached_property
