@@ -297,7 +297,7 @@ class StripeGateway:
             raise Invalid("webhook.signature", "The signature is missing, wrong or too old.") from error
         try:
             return event_facts(json.loads(body))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise Invalid("webhook.body", "This is not an event about an object.") from error
 
     def _subscriptions(self, customer: str) -> list[stripe.Subscription]:

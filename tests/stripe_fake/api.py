@@ -157,15 +157,9 @@ def _listing(kind: str, *filters: str) -> Handler:
     return find
 
 
-def _updating(*fields: str) -> Handler:
-    def update(world: StripeWorld, held: Object, params: Object) -> Object:
-        changes = {name: params[name] for name in fields if name in params}
-        if "active" in changes:
-            changes["active"] = changes["active"] == "true"
-        held.update(changes)
-        return held
-
-    return update
+def _update_endpoint(world: StripeWorld, held: Object, params: Object) -> Object:
+    held["enabled_events"] = params["enabled_events"]
+    return held
 
 
 def _get(world: StripeWorld, held: Object, params: Object) -> Object:
@@ -306,7 +300,6 @@ ROUTES: dict[tuple[str, str], tuple[Any, Handler]] = {
     ("POST", "products"): (p.ProductCreateParams, _create_product),
     ("GET", "prices"): (p.PriceListParams, _list_prices),
     ("POST", "prices"): (p.PriceCreateParams, _create_price),
-    ("POST", "prices/ID"): (p.PriceUpdateParams, _updating("active", "nickname")),
     ("GET", "billing/meters"): (p.billing.MeterListParams, _listing("billing.meter", "status")),
     ("POST", "billing/meters"): (p.billing.MeterCreateParams, _making(objects.meter)),
     ("POST", "billing/meter_events"): (p.billing.MeterEventCreateParams, _record_usage),
@@ -327,7 +320,7 @@ ROUTES: dict[tuple[str, str], tuple[Any, Handler]] = {
     ("GET", "radar/early_fraud_warnings/ID"): (None, _get),
     ("GET", "webhook_endpoints"): (p.WebhookEndpointListParams, _listing("webhook_endpoint")),
     ("POST", "webhook_endpoints"): (p.WebhookEndpointCreateParams, _create_endpoint),
-    ("POST", "webhook_endpoints/ID"): (p.WebhookEndpointUpdateParams, _updating("enabled_events")),
+    ("POST", "webhook_endpoints/ID"): (p.WebhookEndpointUpdateParams, _update_endpoint),
     ("GET", "tax/settings"): (None, _tax),
 }
 """Method and path, to the parameters that Stripe knows and what is done."""

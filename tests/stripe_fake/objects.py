@@ -9,6 +9,7 @@ from typing import Any
 
 Object = dict[str, Any]
 _numbers = itertools.count(1)
+_NOBODY: Object = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
 
 
 def new_id(prefix: str) -> str:
@@ -41,7 +42,7 @@ def card(now: int, *, customer: str, number: str) -> Object:
     return _base("payment_method", "pm", now) | {
         "type": "card",
         "customer": customer,
-        "billing_details": {"address": None, "email": None, "name": None, "phone": None, "tax_id": None},
+        "billing_details": dict(_NOBODY),
         "card": {
             "brand": "visa",
             "country": "DE",
@@ -194,24 +195,33 @@ def _plan_of(price: Object) -> Object:
 def invoice(now: int, *, subscription: Object, total: int, paid: bool, number: int) -> Object:
     """An invoice of a subscription."""
     made = _base("invoice", "in", now)
+    nothing = ("amount_overpaid", "amount_shipping", "starting_balance")
+    nothing += ("post_payment_credit_notes_amount", "pre_payment_credit_notes_amount")
     return made | {
+        **dict.fromkeys(nothing, 0),
         "amount_due": total,
         "amount_paid": total if paid else 0,
         "amount_remaining": 0 if paid else total,
         "attempt_count": 1,
         "attempted": True,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None, "status": None},
         "billing_reason": "subscription_cycle",
         "collection_method": "charge_automatically",
         "currency": subscription["currency"],
         "customer": subscription["customer"],
+        "default_tax_rates": [],
+        "discounts": [],
         "hosted_invoice_url": f"https://invoice.stripe.com/i/{made['id']}",
         "invoice_pdf": f"https://pay.stripe.com/invoice/{made['id']}/pdf",
+        "issuer": {"type": "self"},
+        "lines": page([], f"/v1/invoices/{made['id']}/lines"),
         "number": f"VOUCH-{number:04d}",
         "parent": {
             "quote_details": None,
             "subscription_details": {"metadata": {}, "subscription": subscription["id"]},
             "type": "subscription_details",
         },
+        "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
         "period_end": now,
         "period_start": now,
         "status": "paid" if paid else "open",
@@ -232,6 +242,7 @@ def charge(now: int, *, customer: str, card: str, amount: int, currency: str) ->
         "amount": amount,
         "amount_captured": amount,
         "amount_refunded": 0,
+        "billing_details": dict(_NOBODY),
         "captured": True,
         "currency": currency,
         "customer": customer,
@@ -251,6 +262,15 @@ def dispute(now: int, *, charge: Object, reason: str) -> Object:
         "charge": charge["id"],
         "currency": charge["currency"],
         "enhanced_eligibility_types": [],
+        "evidence": {"enhanced_evidence": {}},
+        "evidence_details": {
+            "due_by": now + 7 * 86_400,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+            "submission_method": "not_submitted",
+        },
         "is_charge_refundable": False,
         "reason": reason,
         "status": "needs_response",
@@ -325,10 +345,13 @@ def portal_configuration(now: int, given: Object) -> Object:
                 "mode": cancel.get("mode", "at_period_end"),
                 "proration_behavior": "none",
             },
+            "subscription_pause": {"duration": {"interval_options": [], "type": "indefinite"}, "enabled": False},
             "subscription_update": {
                 "default_allowed_updates": [],
                 "enabled": _is_on(wanted.get("subscription_update", off)),
                 "proration_behavior": "none",
+                "schedule_at_period_end": {"conditions": []},
+                "trial_update_behavior": "end_trial",
             },
         },
         "is_default": False,
