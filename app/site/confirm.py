@@ -33,6 +33,7 @@ def show_form(request: Request, caller: SignedIn, services: Parts, next: str = "
 def _form(
     request: Request, session: Session, account: Account, next_path: str, error: DomainError | None = None
 ) -> Response:
+    can_use_passkeys = passkeys.site_of(services_of(request).settings) is not None
     return page(
         request,
         "confirm.html",
@@ -42,7 +43,7 @@ def _form(
         next=own_path(next_path),
         by_password=not second_factor.has(session, account.id),
         has_app=totp.is_on(session, account.id),
-        has_passkey=passkeys.has_any(session, account.id),
+        has_passkey=can_use_passkeys and passkeys.has_any(session, account.id),
         email=account.email,
     )
 

@@ -69,6 +69,7 @@ def second_step_form(request: Request, services: Parts) -> Response:
 
 
 def _form(request: Request, session: Session, step: Step, error: str | None = None, status: int = 200) -> Response:
+    can_use_passkeys = passkeys.site_of(services_of(request).settings) is not None
     return page(
         request,
         "second_step.html",
@@ -78,7 +79,7 @@ def _form(request: Request, session: Session, step: Step, error: str | None = No
         again="",
         error=error,
         has_app=totp.is_on(session, step.account.id),
-        has_passkey=passkeys.has_any(session, step.account.id),
+        has_passkey=can_use_passkeys and passkeys.has_any(session, step.account.id),
     )
 
 
@@ -95,7 +96,7 @@ def take_code(request: Request, services: Parts, code: Annotated[str, Form(max_l
                 return _signed_in(session, settings, token, step, visit, means=taken)
     except RateLimited as error:
         with services.databases.reading() as session:
-            return _form(request, session, step, error.message, error.status)
+            return _form(request, session, second_step.waiting(session, token), error.message, error.status)
     if taken == 0:
         words = "That was a wrong code too often. Sign in again, and wait for a new code before you type it."
         again = f"/login?next={quote(step.next, safe='/')}"
