@@ -37,9 +37,12 @@ ALL_OF_IT = """
 import json, sys
 import workers.tasks
 heavy = [name for name in ("numpy", "onnxruntime", "faster_whisper", "scipy", "av", "c2pa") if name in sys.modules]
+from app.billing import subscriptions
 from app.core.db import Base
 from app.jobs import service as jobs
-known = lambda: [sorted(Base.metadata.tables), sorted(jobs._endings)]
+known = lambda: [
+    sorted(Base.metadata.tables), sorted(jobs._endings), sorted(hook.__qualname__ for hook in subscriptions._hooks)
+]
 light = known()
 import importlib, pkgutil, app
 for module in pkgutil.walk_packages(app.__path__, "app."):
