@@ -10,7 +10,7 @@ demo: $(VENV)/.default            ## the main job on real audio; SAMPLE=, CONSEN
 	$(BIN)/vouch demo $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(CONSENT),--consent "$(CONSENT)") \
 	  $(if $(STATEMENT),--statement "$(STATEMENT)") $(if $(DATA),--data "$(DATA)")
 
-up: $(VENV)/.default              ## web, relay, worker and beat on this machine; PORT= and DATA= choose where
+up: $(VENV)/.default              ## web, relay, workers and beat on this machine; PORT= and DATA= choose where
 	$(BIN)/vouch up $(if $(PORT),--port "$(PORT)") $(if $(DATA),--data "$(DATA)")
 
 setup: $(VENV)/.dev
