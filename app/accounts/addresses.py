@@ -5,6 +5,7 @@ from __future__ import annotations
 from email_validator import EmailNotValidError, validate_email
 
 from app.core.errors import Invalid
+from app.core.text import printable
 
 LONGEST = 254  # RFC 5321's longest path, less its brackets
 
@@ -16,15 +17,13 @@ def clean_email(typed: str) -> str:
     would let a second person receive the mail of the first. Raises Invalid with what is wrong.
     """
     typed = typed.strip()
-    local, _, domain = typed.rpartition("@")
-    if len(typed) > LONGEST or not local or "." not in domain:
+    local = typed.rpartition("@")[0]
+    if len(typed) > LONGEST or not local:
         raise _not_an_address()
     if not local.isascii():
         raise Invalid("account.email", "Before the @, an address may only have plain letters, digits and signs.")
     try:
-        found = validate_email(
-            typed, check_deliverability=False, allow_smtputf8=False, strict=True, globally_deliverable=False
-        )
+        found = validate_email(typed, check_deliverability=False, allow_smtputf8=False, strict=True)
     except EmailNotValidError as error:
         raise _not_an_address() from error
     if found.ascii_email is None or len(found.ascii_email) > LONGEST:
@@ -33,11 +32,11 @@ def clean_email(typed: str) -> str:
 
 
 def spelling(typed: str) -> str:
-    """What to look an address up by: as `clean_email`, but what is no address is given back as it is, cut short."""
+    """What to look an address up by: as `clean_email`; what is no address is given back as a database can take it."""
     try:
         return clean_email(typed)
     except Invalid:
-        return typed.strip()[:LONGEST]
+        return printable(typed[: 2 * LONGEST])[:LONGEST]
 
 
 def _not_an_address() -> Invalid:

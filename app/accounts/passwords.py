@@ -9,12 +9,11 @@ import re
 import unicodedata
 import uuid
 from dataclasses import dataclass
-from threading import Lock
 
 from sqlalchemy.orm import Session
-from zxcvbn import zxcvbn
 
 from app.accounts import browsers, letters, links, sessions, throttle
+from app.accounts.guessing import why_weak
 from app.accounts.models import Account, TokenPurpose
 from app.core import audit, crypto, mail
 from app.core.audit import Actor
@@ -24,12 +23,6 @@ from app.settings import Settings
 
 MIN_PASSWORD = 12
 MAX_PASSWORD = 200
-GOOD_ENOUGH = 3
-"""Of zxcvbn's scores from 0 to 4: an attacker who has the hash needs at least 100 million guesses."""
-_JUDGED = 72  # characters; zxcvbn takes no more
-_SUBSTITUTES = "4@8({[<3691!|70$5+%2"  # what zxcvbn takes for letters; its work grows exponentially with their number
-_MOST_SUBSTITUTES = 6
-_judging = Lock()  # zxcvbn keeps the words of the person in a variable that all threads share
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ def prepare(new: str, *, email: str, name: str) -> str:
     new = _one_form(new)
     if len(re.sub(" +", " ", new)) < MIN_PASSWORD or len(new) > MAX_PASSWORD:
         raise Invalid("password.short", f"A password needs {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
-    hint = _why_weak(new, email, name)
+    hint = why_weak(new, [email, name])
     if hint is not None:
         raise Invalid("password.weak", f"This password is easy to guess. {hint}".strip())
     return crypto.hash_password(new)
@@ -112,20 +105,3 @@ def replace(
 def _one_form(password: str) -> str:
     """The same characters typed on another keyboard come as other code points: NFC makes them one."""
     return unicodedata.normalize("NFC", password.encode("utf-8", "replace").decode())
-
-
-def _why_weak(password: str, email: str, name: str) -> str | None:
-    """A hint for a better password, or None when this one is good enough."""
-    words = [word for word in re.split(r"[^\w]+", f"{email} {name}".lower()) if len(word) > 2]
-    with _judging:
-        found = zxcvbn(_quick_to_judge(password), user_inputs=[email, name, "vouch", *words])
-    if found["score"] >= GOOD_ENOUGH:
-        return None
-    feedback = found["feedback"]
-    return " ".join(part for part in (feedback["warning"], *feedback["suggestions"]) if part)
-
-
-def _quick_to_judge(password: str) -> str:
-    """The beginning, with so few different signs that look like letters that judging takes bounded time."""
-    used = list(dict.fromkeys(c for c in password if c in _SUBSTITUTES))
-    return password[:_JUDGED].translate({ord(c): "~" for c in used[_MOST_SUBSTITUTES:]})
