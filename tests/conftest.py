@@ -48,9 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _quick_passwords() -> Iterator[None]:
     """Real argon2 with its smallest costs: hundreds of accounts are made here."""
     with pytest.MonkeyPatch.context() as patch:
-        quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-        patch.setattr(crypto, "_passwords", quick)
-        patch.setattr(crypto, "_DECOY", quick.hash("decoy"))
+        patch.setattr(crypto, "_passwords", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         yield
 
 

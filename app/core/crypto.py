@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
@@ -12,6 +13,7 @@ from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -52,12 +54,19 @@ def password_matches(hashed: str, password: str) -> bool:
         return False
 
 
-_DECOY = _passwords.hash(secrets.token_urlsafe(16))
-
-
 def spend_time_on(password: str) -> None:
     """Do the work of a password check for an account that does not exist, so that the answer takes as long."""
-    password_matches(_DECOY, password)
+    password_matches(_decoy(), password)
+
+
+def _decoy() -> str:
+    """What a hash by `_passwords` looks like, of no password at all."""
+    salt, hashed = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (_passwords.salt_len, _passwords.hash_len)
+    )
+    costs = f"m={_passwords.memory_cost},t={_passwords.time_cost},p={_passwords.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${hashed}"
 
 
 def derive(key: bytes, purpose: str, *values: str) -> bytes:

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from argon2 import extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,3 +149,16 @@ def test_a_keyed_digest_tells_values_purposes_and_keys_apart() -> None:
 
 def test_a_digest_never_gives_away_the_key_of_sealed_values() -> None:
     assert crypto.keyed_digest(KEY, "seal", "totp:1") != crypto.derive(KEY, "seal", "totp:1").hex()
+
+
+def test_a_check_for_nobody_costs_what_a_check_for_somebody_costs() -> None:
+    asked: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crypto, "password_matches", lambda hashed, password: asked.append(hashed))
+        crypto.spend_time_on("guess")
+    (decoy,) = asked
+    real = crypto.hash_password("password")
+    assert extract_parameters(decoy) == extract_parameters(real)
+    assert not crypto.password_matches(decoy, "guess")  # and is a hash that can be checked
+    with pytest.raises(VerifyMismatchError):
+        crypto._passwords.verify(decoy, "guess")
