@@ -15,6 +15,7 @@ from app.core.limits import BodyLimit, SameOrigin, SecurityHeaders
 from app.core.rendering import install_error_rendering
 from app.core.services import Services
 from app.core.telemetry import RequestContext, configure_logging, metrics
+from app.policy.packs import text_rules
 from app.settings import Settings, get_settings
 from app.site import mount_static, render_error
 from app.site import router as site_router
@@ -26,6 +27,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application for some settings (those of the process by default)."""
     settings = settings or get_settings()
     services = Services.open(settings)
+    text_rules(settings)  # a pack that can't be read is told now, not to whoever speaks first
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

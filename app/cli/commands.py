@@ -7,7 +7,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from app.cli import admin, demo, doctor, migrate, trace, up
+from app.cli import admin, demo, doctor, migrate, rules, trace, up
 from app.core.errors import DomainError
 
 cli = typer.Typer(
@@ -22,6 +22,7 @@ cli.command("trace")(trace.trace)
 cli.command("doctor")(doctor.doctor)
 cli.command("migrate")(migrate.migrate)
 cli.add_typer(admin.admin, name="admin")
+cli.add_typer(rules.rules, name="rules")
 
 
 def main() -> None:
