@@ -50,13 +50,13 @@ class Service:
 
 
 @contextmanager
-def running(settings: Settings, *, worker: bool = True) -> Iterator[Service]:
+def running(settings: Settings, *, worker: bool = True, port: int = 0) -> Iterator[Service]:
     """Serve `settings`, whose database is migrated if it is not yet. Without `worker` nothing is ever made."""
     databases = Databases(settings)
     migrate.upgrade(databases.engine)
     init_keys(settings.key_directory, settings.voices.service_name)
     app = create_app(settings)
-    with serve(app) as url:
+    with serve(app, port) as url:
         service = Service(settings, app, url, World(settings, databases), open_storage(settings))
         if worker:
             with working(settings):

@@ -12,10 +12,13 @@ import uvicorn
 
 
 @contextmanager
-def serve(app: Any) -> Iterator[str]:
-    """Serve the ASGI application `app` from a thread; the value is its base URL, such as http://127.0.0.1:40123."""
+def serve(app: Any, port: int = 0) -> Iterator[str]:
+    """Serve the ASGI application `app` from a thread; the value is its base URL, such as http://127.0.0.1:40123.
+
+    `port` 0 is any that is free.
+    """
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # else asyncio sets no TCP_NODELAY: 40 ms an answer
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("127.0.0.1", port))
         listener.listen(128)  # connections wait here until the server accepts, so nobody needs to poll for the start
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
