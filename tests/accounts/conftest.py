@@ -173,6 +173,9 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> Hashing:
     done, hasher = Hashing(), crypto._passwords
 
     class Counting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(hasher, name)
+
         def verify(self, hashed: str, password: str) -> bool:
             done.checks += 1
             return hasher.verify(hashed, password)
