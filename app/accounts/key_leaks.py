@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.accounts import letters
 from app.accounts.key_format import find_keys
 from app.accounts.key_models import ApiKey, KeyEnd
-from app.accounts.keys import live
+from app.accounts.keys import end_of, live
 from app.accounts.models import Account
 from app.accounts.signals import SignalKind, raise_signal
 from app.core import audit, crypto, mail
@@ -43,8 +43,9 @@ def disable(session: Session, key_ids: Collection[uuid.UUID], *, source: str, se
 
     `source` is where they were found, as the reporter says. The owner of each is mailed.
     """
-    query = select(ApiKey).where(ApiKey.id.in_(key_ids), *live()).order_by(ApiKey.account_id, ApiKey.id)
-    found = list(session.scalars(query.with_for_update()))
+    query = select(ApiKey).where(ApiKey.id.in_(key_ids)).order_by(ApiKey.account_id, ApiKey.id)
+    locked = session.scalars(query.with_for_update()).all()
+    found = [key for key in locked if end_of(key) is None]  # asked by the clock after the wait for the lock
     for key in found:
         _switch_off(session, key, source)
     for account_id, leaked in groupby(found, attrgetter("account_id")):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from app.accounts import keys
-from app.accounts.identity import Caller, SignedIn, acting, address_of, looking
+from app.accounts.identity import Caller, Confirmed, SignedIn, acting, address_of, looking
 from app.accounts.key_models import ApiKey, Scope
 from app.accounts.key_networks import MOST as MOST_NETWORKS
 from app.accounts.key_networks import admits, parse_networks
@@ -28,8 +29,9 @@ router = APIRouter()
 Parts = Annotated[Services, Depends(services_of)]
 PATH = "/account/keys"
 LONGEST_LIFE = timedelta(days=3660)
+Read = TypeVar("Read")
 Expiry = Literal["never", "30", "90", "365", "date"]
-_FIELDS = {"key.scopes": "scope", "key.cap": "cap", "key.networks": "networks", "key.expires": "expires"}
+_FIELDS = {"key.scopes": "scope", "key.cap": "cap", "key.expires": "expires"}
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,19 @@ class NewKey:
     expires_on: str = ""
     errors: dict[str, str] = field(default_factory=dict)
 
-    def terms(self) -> keys.Terms:
-        """What the form asks for. Raises Invalid for what can't be read."""
-        return keys.Terms(
-            scopes=frozenset(self.scopes),
-            character_cap=_cap(self.cap),
-            networks=tuple(parse_networks(self.networks)),
-            expires_at=_expiry(self.expires, self.expires_on),
-        )
+    def terms(self) -> keys.Terms | None:
+        """What the form asks for; None, with every `errors` filled in, when part of it can't be read."""
+        cap = self._read("cap", lambda: _cap(self.cap))
+        networks = self._read("networks", lambda: parse_networks(self.networks))
+        expires_at = self._read("expires", lambda: _expiry(self.expires, self.expires_on))
+        return None if self.errors else keys.Terms(frozenset(self.scopes), cap, tuple(networks or ()), expires_at)
+
+    def _read(self, name: str, read: Callable[[], Read]) -> Read | None:
+        try:
+            return read()
+        except Invalid as error:
+            self.errors[name] = error.message
+            return None
 
 
 def _cap(typed: str) -> int | None:
@@ -83,10 +90,16 @@ def show_keys(request: Request, caller: SignedIn, services: Parts) -> Response:
     return _keys_page(request, services, caller)
 
 
+@router.get(PATH + "/new")
+def new_key(request: Request, caller: Confirmed, services: Parts) -> Response:
+    """The form for a new key; who has not proved themselves lately does it before filling it in."""
+    return _form_page(request, services, caller, NewKey())
+
+
 @router.post(PATH)
 def make_key(
     request: Request,
-    caller: SignedIn,
+    caller: Confirmed,
     services: Parts,
     name: Annotated[str, Form(max_length=200)] = "",
     scope: Annotated[list[Scope] | None, Form(max_length=len(Scope))] = None,
@@ -97,13 +110,16 @@ def make_key(
 ) -> Response:
     """A new key, shown on this answer only."""
     form = NewKey(name, tuple(scope or ()), cap, networks, expires, expires_on)
+    terms = form.terms()
+    if terms is None:
+        return _form_page(request, services, caller, form)
     try:
         with acting(services, caller) as (session, account):
-            row, key = keys.create_key(session, account, name, caller.actor, form.terms())
+            made = keys.create_key(session, account, name, caller.actor, terms)
     except Invalid as error:
         form.errors[_FIELDS.get(error.code, "name")] = error.message
-        return _keys_page(request, services, caller, form=form)
-    return _keys_page(request, services, caller, made=(row, key))
+        return _form_page(request, services, caller, form)
+    return _keys_page(request, services, caller, made=made)
 
 
 @router.post(PATH + "/{key_id}/rename")
@@ -127,7 +143,7 @@ def rename_key(
 def rotate_key(
     request: Request,
     key_id: uuid.UUID,
-    caller: SignedIn,
+    caller: Confirmed,
     services: Parts,
     old: Annotated[Literal["now", "later"], Form()] = "now",
 ) -> Response:
@@ -154,7 +170,6 @@ def _keys_page(
     services: Services,
     caller: Caller,
     *,
-    form: NewKey | None = None,
     made: tuple[ApiKey, str] | None = None,
     problem: str | None = None,
 ) -> Response:
@@ -164,18 +179,34 @@ def _keys_page(
             request,
             "keys.html",
             account,
-            422 if form or problem else 200,
+            422 if problem else 200,
             keys=[_live(session, key) for key in keys.live_keys(session, account.id)],
             ended=[_ended(key) for key in keys.ended_keys(session, account.id)],
-            made={"key": made[1], "name": made[0].name, "here": admits(made[0].allowed_networks, address)}
-            if made
-            else None,
+            made=_made(*made, address) if made else None,
             problem=problem,
-            form=form or NewKey(),
-            scopes=_choices(account),
             address=address,
-            most={"keys": keys.MOST_KEYS, "networks": MOST_NETWORKS, "name": keys.LONGEST_NAME},
+            most_keys=keys.MOST_KEYS,
+            longest_name=keys.LONGEST_NAME,
             grace_hours=int(keys.ROTATION_GRACE.total_seconds() // 3600),
+        )
+
+
+def _made(row: ApiKey, key: str, address: str) -> dict[str, Any]:
+    return {"key": key, "name": row.name, "here": admits(row.allowed_networks, address)}
+
+
+def _form_page(request: Request, services: Services, caller: Caller, form: NewKey) -> Response:
+    with looking(services, caller) as (_, account):
+        return page(
+            request,
+            "key_new.html",
+            account,
+            422 if form.errors else 200,
+            form=form,
+            scopes=_choices(account),
+            address=address_of(request),
+            most_networks=MOST_NETWORKS,
+            longest_name=keys.LONGEST_NAME,
             today=now().date().isoformat(),
         )
 

@@ -371,10 +371,10 @@ def test_a_database_whose_disk_does_not_take_more(narrow: tuple[Service, Visitor
     service, person = narrow
     before = row_counts(service)
     with no_file_above(100):
-        said = plain(person.post("/account/keys", name="late"), 503)
+        said = plain(person.post("/account/keys", name="late", scope="read"), 503)
     assert "The server can't use its disk at the moment, so nothing was saved." in said
     assert row_counts(service) == before
-    assert person.post("/account/keys", name="late").status_code == 200
+    assert person.post("/account/keys", name="late", scope="read").status_code == 200
     assert service.world.count(ApiKey) == before["ApiKey"] + 1
 
 
@@ -389,7 +389,7 @@ def test_a_database_that_can_not_be_written(narrow: tuple[Service, Visitor]) -> 
     ):
         assert client.get("/account").status_code == 200  # looking goes on
         for answer in (
-            client.post("/account/keys", data={"name": "late"}),
+            client.post("/account/keys", data={"name": "late", "scope": "read"}),
             client.post("/voices", data={"name": "Ada"}, files={"files": ("a.wav", b"RIFF", "audio/wav")}),
             client.post("/login", data={"email": person.account.email, "password": person.password}),
         ):
@@ -398,4 +398,4 @@ def test_a_database_that_can_not_be_written(narrow: tuple[Service, Visitor]) -> 
             assert "Ask the operator to make the data directory writable, then try again." in said
     assert row_counts(service) == before
     assert service.storage.list("") == []
-    assert person.post("/account/keys", name="works again").status_code == 200
+    assert person.post("/account/keys", name="works again", scope="read").status_code == 200

@@ -8,6 +8,8 @@ from functools import cached_property
 
 import httpx2
 
+from app.accounts import keys
+from app.accounts.key_models import KeyEnd, Scope
 from app.accounts.models import Account, Role
 from app.core.audit import Actor
 from app.core.db import now
@@ -86,7 +88,26 @@ def furnish(service: Service) -> Gallery:
     voice = world.voice(owner.account)
     _clips(gallery, world, owner.account, voice)
     _traces(gallery, world, moderator.account)
+    _keys(gallery, world, owner.account)
     return gallery
+
+
+def _keys(gallery: Gallery, world: World, owner: Account) -> None:
+    """One key with every limit, one that is being replaced, and one of each end."""
+    actor = Actor("account", str(owner.id))
+    limits = keys.Terms(frozenset({Scope.READ}), 50, ("203.0.113.0/24", "2001:db8::/32"), now() + timedelta(days=9))
+    with world.databases.writing() as session:
+        account = session.get_one(Account, owner.id)
+        keys.create_key(session, account, ODD_NAME, actor, limits)
+        replaced, _ = keys.create_key(session, account, SCRIPT, actor)
+        keys.rotate_key(session, account, replaced.id, actor, grace=keys.ROTATION_GRACE)
+        for end in KeyEnd:
+            ended, _ = keys.create_key(session, account, f"{end.value} {SCRIPT}", actor)
+            ended.revoked_at, ended.ended_for = now(), end
+        expired, _ = keys.create_key(session, account, "expired", actor)
+        expired.expires_at = now()
+    gallery.shown["keys"] = ("/account/keys", "Somebody found it in a public place, so it was switched off.")
+    gallery.shown["new key"] = ("/account/keys/new", "Where may it be used from?")
 
 
 def _show(gallery: Gallery, state: str, voice: Voice, words: str) -> None:

@@ -91,7 +91,7 @@ def test_what_no_database_can_keep(settings: Settings, visit: Visit) -> None:
         for path, form in (
             ("/login", {"email": "a\x00b@example.org", "password": "\x00"}),
             ("/speak", {"text": "\x00Hello", "voice_id": "\x00"}),
-            ("/account/keys", {"name": "a\x00b"}),
+            ("/account/keys", {"name": "a\x00b", "scope": "read"}),
             ("/account/password", {"current_password": "\x00", "new_password": "\x00" * 20}),
         ):
             assert person.post(path, **form).status_code in (200, 401, 404, 422), path

@@ -126,7 +126,7 @@ def test_a_banned_account_is_out_at_once(service: Service, customer: Visitor) ->
         assert answer.status_code == 403, path
         assert "This account has been closed for breaking the rules." in answer.text
         assert person.account.email not in answer.text
-    assert person.post("/account/keys", name="late").status_code == 403
+    assert person.post("/account/keys", name="late", scope="read").status_code == 403
     with visitor(service) as client:
         assert log_in(client, person.account.email, person.password).status_code == 403
         assert "set-cookie" not in log_in(client, person.account.email, person.password).headers
