@@ -73,8 +73,9 @@ def create(
     account_id: uuid.UUID | None,
     request: dict[str, Any] | None = None,
     priority: int = 5,
+    verdict: dict[str, Any] | None = None,
 ) -> Job:
-    """Add a job and its doorbell to the caller's transaction."""
+    """Add a job and its doorbell to the caller's transaction; `verdict` is what the gate said of it."""
     job = Job(
         kind=kind,
         queue=queue,
@@ -82,6 +83,7 @@ def create(
         account_id=account_id,
         request=request or {},
         priority=priority,
+        verdict=verdict or {},
     )
     session.add(job)
     outbox.enqueue(session, RING, queue)

@@ -6,16 +6,14 @@ import hashlib
 import secrets
 import unicodedata
 import uuid
-from collections.abc import Mapping
 from datetime import timedelta
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.models import Account
-from app.accounts.rules import Capability, is_verified
-from app.accounts.standing import capabilities_of
 from app.billing import ledger
+from app.billing.outgoing import bill_overage
 from app.billing.plans import plan_of
 from app.core import crypto
 from app.core.audit import Actor
@@ -24,11 +22,12 @@ from app.core.errors import Invalid, NotFound
 from app.core.text import printable
 from app.jobs import service as jobs
 from app.jobs.models import OPEN, Job, JobKind, JobState
-from app.policy.rules import SpeakFacts, Verdict, VoiceProblem, may_speak
+from app.policy.packs import text_rules
 from app.settings import Settings
 from app.speech.formats import FORMATS
+from app.speech.gate import speak_verdict, tell_moderators
 from app.speech.models import Clip, Generation
-from app.voices.models import Consent, DisabledFor, Voice, VoiceState
+from app.voices.models import Voice
 from app.voices.service import enforce, lock_account, voice_of
 
 MIN_SPEED, MAX_SPEED = 0.7, 1.3
@@ -58,9 +57,20 @@ def ask_for_speech(
         raise Invalid("output_format", f"Unknown format. Known are: {', '.join(FORMATS)}.")
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise Invalid("speed", f"Speed goes from {MIN_SPEED} to {MAX_SPEED}.")
+    language = language or voice.language
+    found = text_rules(settings).read(text, language=language, cloned=voice.account_id is not None)
     lock_account(session, account)
     session.refresh(voice)  # it can't be taken away from here on: that takes the same lock
-    enforce(speak_verdict(session, account, voice, len(text), output_format))
+    verdict = speak_verdict(
+        session,
+        account,
+        voice,
+        characters=len(text),
+        text=found,
+        output_format=output_format,
+        api_key_id=api_key_id,
+    )
+    enforce(verdict)
     seed = secrets.randbelow(2**32) if seed is None else seed
     job = jobs.create(
         session,
@@ -69,6 +79,7 @@ def ask_for_speech(
         subject_id=voice.id,
         account_id=account.id,
         priority=plan_of(account).priority,
+        verdict=verdict.as_facts(),
     )
     ledger.reserve(session, account, job_id=job.id, characters=len(text), api_key_id=api_key_id)
     clip = Clip(
@@ -76,13 +87,14 @@ def ask_for_speech(
         voice_id=voice.id,
         job_id=job.id,
         text=text,
-        language=language or voice.language,
+        language=language,
         output_format=output_format,
         speed=speed,
         seed=seed,
     )
     session.add(clip)
     session.flush()
+    tell_moderators(session, clip, verdict)
     return clip
 
 
@@ -139,57 +151,6 @@ def clean_text(text: str, limit: int) -> str:
     return kept
 
 
-def speak_verdict(session: Session, account: Account, voice: Voice, characters: int, output_format: str) -> Verdict:
-    """Whether the text may be spoken; the facts come from this transaction."""
-    plan = plan_of(account)
-    open_clips = session.scalar(
-        select(func.count(Clip.id))
-        .join(Job, Clip.job_id == Job.id)
-        .where(Clip.account_id == account.id, Job.state.in_(OPEN))
-    )
-    return may_speak(
-        SpeakFacts(
-            may_speak=Capability.SPEAK in capabilities_of(account),
-            standing=account.state.value,
-            closing=account.closing_at is not None,
-            plan_name=plan.name,
-            plan_paid=plan.paid,
-            verified=is_verified(account.verified_at, account.recheck_by, now()),
-            recheck_due=account.verified_at is not None,
-            cloned=voice.account_id is not None,
-            consent_in_force=_consent_in_force(session, voice),
-            voice_problem=_problem_of(voice),
-            format_name=output_format,
-            format_allowed=plan.has_format(output_format),
-            open_clips=open_clips or 0,
-            concurrency=plan.concurrency,
-            characters=characters,
-            characters_left=ledger.balance_of(session, account).spendable,
-            key_cap_left=None,
-            text=None,
-        )
-    )
-
-
-_PROBLEMS: Mapping[VoiceState, VoiceProblem] = {
-    VoiceState.DRAFT: VoiceProblem.UNFINISHED,
-    VoiceState.CLONING: VoiceProblem.BEING_MADE,
-    VoiceState.FAILED: VoiceProblem.FAILED,
-}
-
-
-def _problem_of(voice: Voice) -> VoiceProblem | None:
-    if voice.state is VoiceState.READY:
-        return None
-    return _PROBLEMS.get(voice.state) or VoiceProblem(voice.disabled_for or DisabledFor.CONSENT)
-
-
-def _consent_in_force(session: Session, voice: Voice) -> bool:
-    if voice.consent_id is None:
-        return voice.account_id is None
-    return bool(session.scalar(select(Consent.in_force).where(Consent.id == voice.consent_id)))
-
-
 def commit_generation(session: Session, clip: Clip, *, key: bytes, key_epoch: int, engine: str) -> Generation:
     """The ledger row of a clip: a new one, or the same one again when the job is retried.
 
@@ -225,8 +186,11 @@ def commit_generation(session: Session, clip: Clip, *, key: bytes, key_epoch: in
 
 
 def charge_for(session: Session, clip: Clip) -> None:
-    """The one charge of a finished clip: what was held for it is spent."""
-    ledger.settle(session, clip.job_id)
+    """The one charge of a finished clip: what was held for it is spent, and billed if it is beyond the allowance."""
+    beyond = ledger.settle(session, clip.job_id)
+    if beyond > 0:
+        generation_id = session.scalars(select(Generation.id).where(Generation.clip_id == clip.id)).one()
+        bill_overage(session, session.get_one(Account, clip.account_id), generation_id, beyond)
 
 
 @jobs.on_unfinished(JobKind.SPEAK)
