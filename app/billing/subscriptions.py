@@ -82,15 +82,13 @@ def plan_due(subscription: Subscription | None) -> str:
 
 
 def current_of(found: Sequence[SubscriptionFacts]) -> SubscriptionFacts | None:
-    """The one of a customer's subscriptions that counts: the one in the best standing, then the largest plan."""
-    ours = [facts for facts in found if facts.plan in PLANS]
-    return max(ours, key=_weight, default=None)
+    """The one of a customer's subscriptions (newest first) that counts: the best paid, the largest, the newest."""
+    return max((facts for facts in found if facts.plan in PLANS), key=_weight, default=None)
 
 
-def _weight(facts: SubscriptionFacts) -> tuple[int, int, datetime, str]:
+def _weight(facts: SubscriptionFacts) -> tuple[int, int]:
     standing = 2 if facts.status in GOOD else int(facts.status in MISSING)
-    price = PLANS[facts.plan].price_cents if standing and facts.plan else 0
-    return standing, price, facts.period_start, facts.id
+    return standing, PLANS[facts.plan].price_cents if standing and facts.plan else 0
 
 
 def apply(
