@@ -153,6 +153,10 @@ class _Reader:
         for number, entry in enumerate(fields.rules):
             at = ("rules", number)
             if isinstance(entry, dict) and "disabled" in entry:
+                if len(entry) > 2:
+                    self._wrong(
+                        (*at, "disabled"), "a rule that is switched off has nothing but `id` and `disabled: true`"
+                    )
                 off.append(self._checked(_SwitchedOff, entry, at).id)
                 continue
             rule = self._rule(self._checked(_Rule, entry, at), fields, at)
@@ -183,7 +187,7 @@ class _Reader:
             return kind.model_validate(value)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            self._wrong((*at, *first["loc"]), _in_words(first["type"], first["loc"], first["msg"]))
+            self._wrong((*at, *first["loc"]), _in_words(first["type"], first["loc"]))
 
     def _wrong(self, at: yaml_lines.Path, message: str, line: int = 0) -> NoReturn:
         rule = ""
@@ -199,13 +203,35 @@ _PROBLEMS = {
     "missing": "{name!r} is missing",
     "model_type": "names and values are expected here, such as `id: my.rule`",
     "tuple_type": "{name!r} must be a list, one entry a line after a dash",
-    "string_type": "{name!r} must be text in quotes",
+}
+_ID_IS = "small letters, digits, dots and dashes, such as my.rule"
+_SENTENCE_IS = "a sentence of at most 300 characters that ends with a full stop"
+_EXPECTED = {
+    "pack": _ID_IS,
+    "version": "up to 20 letters, digits, dots and dashes",
+    "words": "names in small letters, each with a list of 1 to 80 entries in quotes",
+    "rules": "a list of rules",
+    "id": _ID_IS,
+    "title": "3 to 80 characters",
+    "category": _ID_IS,
+    "outcome": "refuse or flag",
+    "severity": "a number from 1 to 5",
+    "languages": "codes of two or three small letters, such as de",
+    "voices": "all or cloned",
+    "why": _SENTENCE_IS,
+    "fix": _SENTENCE_IS,
+    "patterns": "1 to 80 patterns in quotes",
+    "unless": "patterns in quotes",
+    "must_match": "3 to 100 examples in quotes, of at most 5,000 characters",
+    "must_not_match": "3 to 100 examples in quotes, of at most 5,000 characters",
+    "disabled": "true; a rule that is not switched off has no such line",
 }
 
 
-def _in_words(kind: str, loc: Sequence[str | int], message: str) -> str:
-    name = next((part for part in reversed(loc) if isinstance(part, str)), "")
-    return _PROBLEMS.get(kind, "{name!r} can't be used: {message}").format(name=name, message=message)
+def _in_words(kind: str, loc: Sequence[str | int]) -> str:
+    name = next((part for part in loc if isinstance(part, str)), "")
+    expected = _EXPECTED.get(name, "something else")
+    return _PROBLEMS.get(kind, "{name!r} can't be used; expected is {expected}").format(name=name, expected=expected)
 
 
 def _invalid(message: str, fix: str) -> Invalid:

@@ -35,6 +35,8 @@ _UNSEEN_RANGES = (
     *((0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xE0100, 0xE01EF)),
 )
 _UNSEEN = frozenset(chr(c) for first, last in _UNSEEN_RANGES for c in range(first, last + 1))
+_PART_OF_LETTER = (0, 7, 8, 9)
+"""Combining classes of marks without which a word is another one: vowels and the like of Indian scripts, and kana."""
 _APOSTROPHES = "'’‘‛`´＇"
 _LETTER_LIKE = "@$!|+"
 _DIGITS = str.maketrans("0345789@$+", "oeastbgast")
@@ -45,6 +47,8 @@ _TOGETHER = re.compile(r"[^ ]+")
 _NUMBER_AND_WORD = re.compile(r"(\d{2,})(\D+)|(\D{2,})(\d+)")
 _REPEATED = re.compile(r"([^\d])\1\1")
 
+_LONGEST = 4
+"""A sign that unfolds into more, as a whole phrase in one, stays as it is: a text does not grow out of bounds."""
 _SPACE, _BLOT = b" ."
 
 _SPELLED = (3, 2)
@@ -100,15 +104,18 @@ def _folded(char: str) -> str:
     """What becomes of a character: letters, a space, an apostrophe, a sign like a letter, a dot for others, nothing."""
     if char in _APOSTROPHES:
         return "'"
-    return "".join(map(_kept, unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())))
+    made = "".join(map(_kept, unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())))
+    return made if len(made) <= _LONGEST else _kept(char)
 
 
 def _kept(char: str) -> str:
     if char in _STANDS_FOR or char in _LETTER_LIKE:
         return _STANDS_FOR.get(char, char)
     category = unicodedata.category(char)
-    if char in _UNSEEN or category in ("Cf", "Me") or (category == "Mn" and unicodedata.combining(char) > 9):
-        return ""  # marks of class 0 to 9 are vowels of Indian scripts and part of the word
+    if char in _UNSEEN or category in ("Cf", "Me"):
+        return ""
+    if category == "Mn" and unicodedata.combining(char) not in _PART_OF_LETTER:
+        return ""
     if category == "Nd":
         return str(unicodedata.digit(char))
     if category[0] in "LNM":

@@ -79,4 +79,5 @@ def _value(node: yaml.Node, path: Path, lines: dict[Path, int], seen: set[int]) 
         if key.value in mapping:
             raise YamlProblem(key.start_mark.line + 1, f"{key.value!r} stands here twice")
         mapping[key.value] = _value(item, (*path, key.value), lines, seen)
+        lines[(*path, key.value)] = key.start_mark.line + 1
     return mapping
