@@ -16,6 +16,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import select
 
+from app.accounts import housekeeping
 from app.accounts.models import LegalHold
 from app.billing import disputes, incoming, outgoing, sandbox_world, subscriptions
 from app.billing.gateway import Gateway
@@ -76,9 +77,15 @@ def _follow_subscriptions(tools: Tools) -> None:
             sandbox_world.renew_due(session, tools.settings)
 
 
+def _tidy_accounts(tools: Tools) -> None:
+    with tools.databases.writing() as session:
+        housekeeping.tidy(session)
+
+
 PERIODIC: tuple[tuple[str, timedelta, Callable[[Tools], None]], ...] = (
     ("forget errands", timedelta(hours=1), _forget_done),
     ("follow subscriptions", timedelta(minutes=1), _follow_subscriptions),
+    ("tidy accounts", timedelta(hours=1), _tidy_accounts),
 )
 """What the sweep does now and then: name, how often, and what. Each is done at start, too, and may be done by several
 processes at once, so it must be safe to repeat."""

@@ -1,0 +1,14 @@
+"""What accounts leave behind and nobody needs any more."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from app.accounts import browsers, links, registration
+
+
+def tidy(session: Session) -> None:
+    """Forget unfinished sign-ups, used and old links, and browsers that have not come back. For a regular duty."""
+    registration.forget_unproved(session)
+    links.forget_old(session)
+    browsers.forget_old(session)
