@@ -80,6 +80,19 @@ def test_processes_that_start_at_once_have_the_same_secret(tmp_path: Path) -> No
     assert {out for out, _ in said} == {f"{crypto.web_secret(Settings(data_dir=tmp_path)).hex()}\n"}, said
 
 
+def test_a_secret_that_appears_in_the_last_moment_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, write = Settings(data_dir=tmp_path), crypto.write_secret
+
+    def overtaken(path: Path, content: bytes) -> None:
+        write(path, content)
+        write(settings.secret_file, OTHER)  # by another process
+
+    monkeypatch.setattr(crypto, "write_secret", overtaken)
+    assert crypto.web_secret(settings) == OTHER
+
+
 def test_in_production_a_missing_secret_is_an_error_that_says_how_to_make_it(tmp_path: Path) -> None:
     settings = production(tmp_path)
     with pytest.raises(Unavailable, match="missing") as refused:

@@ -75,14 +75,27 @@ def test_every_try_of_a_mail_gives_the_same_message(sqlite_settings: Settings) -
     assert mail.letter(sqlite_settings, errand())["Message-ID"] != mail.letter(sqlite_settings, one)["Message-ID"]
 
 
-def test_a_mail_is_ascii_with_short_lines_whatever_it_says(sqlite_settings: Settings) -> None:
+@pytest.mark.parametrize("long", ["", "x" * 5_000, "ä" * 5_000])
+def test_a_mail_is_ascii_with_short_lines_whatever_it_says(sqlite_settings: Settings, long: str) -> None:
     sender = sqlite_settings.model_copy(update={"mail": {"sender": "Stimme Größe <v@example.org>"}})
     settings = Settings(data_dir=sqlite_settings.data_dir, mail=sender.mail)
-    data = mail.letter(settings, errand(subject="Ihr Schlüssel 🔑", text="ä" * 5_000)).as_bytes()
+    data = mail.letter(settings, errand(subject="Ihr Schlüssel 🔑", text="Grüße\n" + long)).as_bytes()
     assert data.isascii()
     assert max(len(line) for line in data.split(b"\r\n")) <= 998
     assert read(data)["Subject"] == "Ihr Schlüssel 🔑"
     assert read(data)["From"] == "Stimme Größe <v@example.org>"
+
+
+def test_letters_that_are_no_letters_do_not_break_a_mail(world: World) -> None:
+    broken = posted(world, subject="to \ud800 you", text="half of a \udcff smile")
+    sent = read(mail.letter(world.settings, facts(broken)).as_bytes())
+    assert sent["Subject"] == "to ? you"
+    assert sent.get_content().splitlines() == ["half of a ? smile"]
+
+
+def test_an_address_of_other_letters_stands_in_the_mail_as_it_is(sqlite_settings: Settings) -> None:
+    data = mail.letter(sqlite_settings, errand(to="ünal@example.org")).as_bytes()
+    assert "\r\nTo: ünal@example.org\r\n".encode() in data
 
 
 def test_a_subject_cannot_begin_a_header(world: World) -> None:
