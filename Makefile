@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo up test test-services lint lock clean setup
+.PHONY: demo up test test-services docs lint lock clean setup
 
 demo: $(VENV)/.default            ## the main job on real audio; SAMPLE=, CONSENT= and STATEMENT= take your own files
 	$(BIN)/vouch demo $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(CONSENT),--consent "$(CONSENT)") \
@@ -20,6 +20,9 @@ test: $(VENV)/.dev lint           ## style, types, layers, then every test
 
 test-services: $(VENV)/.dev       ## the whole flow on PostgreSQL with Redis and with RabbitMQ; both must be running
 	VOUCH_TEST_REQUIRE_SERVICES=1 $(BIN)/pytest tests/services
+
+docs: $(VENV)/.dev                ## docs/gate.md, from the table that the tests hold the gate to
+	$(BIN)/python -m tests.rules.write_gate_doc
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

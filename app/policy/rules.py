@@ -268,7 +268,8 @@ def _at_once(facts: SpeakFacts) -> _Refusal | None:
         return None
     return _Refusal(
         "speak.concurrency",
-        f"You have {facts.open_clips} clips under way, the most of the {facts.plan_name} plan.",
+        f"You have {facts.open_clips} clip{'' if facts.open_clips == 1 else 's'} under way, the most of the "
+        f"{facts.plan_name} plan.",
         "Wait for one to finish, or cancel one.",
     )
 

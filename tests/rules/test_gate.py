@@ -72,8 +72,8 @@ SPEAK = SpeakFacts(
     voice_problem=None,
     format_name="wav_24000",
     format_allowed=True,
-    open_clips=0,
-    concurrency=1,
+    open_clips=2,
+    concurrency=3,
     characters=10,
     characters_left=10,
     key_cap_left=None,
@@ -98,7 +98,7 @@ ACCOUNT_WRONGS: list[Wrong] = [
     ("banned", {"capable": False, "standing": "banned"}, "{}.standing"),
     ("moderator", {"capable": False}, "{}.role"),
     ("closing", {"closing": True}, "{}.closing"),
-    ("unpaid", {"plan_paid": False}, "{}.plan"),
+    ("unpaid", {"plan_paid": False, "plan_name": "Free"}, "{}.plan"),
     ("recheck", {"verified": False, "recheck_due": True}, "{}.recheck"),
     ("unverified", {"verified": False}, "{}.verified"),
 ]
@@ -129,7 +129,7 @@ SPEAK_WRONGS = wrongs_of(
         ("over plan", {"voice_problem": VoiceProblem.PLAN}, "voice_over_plan"),
         ("switched off", {"voice_problem": VoiceProblem.DECISION}, "voice_disabled"),
         ("format", {"format_allowed": False}, "speak.format"),
-        ("at once", {"open_clips": 1}, "speak.concurrency"),
+        ("at once", {"open_clips": 3}, "speak.concurrency"),
         ("characters", {"characters_left": 9}, "quota_exceeded"),
         ("key", {"key_cap_left": 9}, "speak.key_cap"),
         ("text", {"text": REFUSED}, "text.codes.ask"),
@@ -171,7 +171,7 @@ def test_a_stock_voice_needs_neither_money_nor_person_nor_consent(name: str, cha
         ({"characters_left": -3}, "quota_exceeded"),
         ({"key_cap_left": 10}, ""),
         ({"key_cap_left": -1}, "speak.key_cap"),
-        ({"open_clips": 0, "concurrency": 0}, "speak.concurrency"),
+        ({"open_clips": 2, "concurrency": 2}, "speak.concurrency"),
     ],
 )
 def test_allowances_end_exactly_where_they_say(change: dict[str, Any], rule: str) -> None:
