@@ -15,6 +15,7 @@ from app.core import audit, crypto, mail
 from app.core.audit import Actor
 from app.core.db import new_id, now
 from app.core.errors import Invalid, RateLimited
+from app.core.states import lock
 from app.settings import Settings
 
 MAILS_PER_HOUR = 3
@@ -28,6 +29,7 @@ def ask(session: Session, account: Account, new_email: str, actor: Actor, *, set
     Invalid for what is no address or is the present one, RateLimited after three in an hour.
     """
     email = clean_email(new_email)
+    lock(session, account)
     if email == account.email:
         raise Invalid("account.same_email", "This is the address that your account has already.")
     if links.issued_since(session, account.id, TokenPurpose.CHANGE_EMAIL, _HOUR) >= MAILS_PER_HOUR:
@@ -67,7 +69,9 @@ def confirm(session: Session, account: Account, token: str, actor: Actor, *, set
     Only the account that asked may do it: somebody else who follows the link is not the one who asked. Raises Invalid
     for a link that does not work or is another account's, and for an address that was taken meanwhile.
     """
-    email, old = wanted(session, account, token), account.email
+    email = wanted(session, account, token)
+    lock(session, account)
+    old = account.email
     links.use(session, token, TokenPurpose.CHANGE_EMAIL)
     registration.forget_unfinished(session, email)
     try:

@@ -77,7 +77,10 @@ def look(session: Session, token: str, purpose: TokenPurpose) -> OneTimeToken:
 
 
 def use(session: Session, token: str, purpose: TokenPurpose) -> OneTimeToken:
-    """Use a token up, and give its row. Of several at the same time exactly one succeeds. Raises as `look` does."""
+    """Use a token up, and give its row. Of several at the same time exactly one succeeds. Raises as `look` does.
+
+    Lock the account first where it will be changed: others lock it before they `kill` its tokens.
+    """
     row = look(session, token, purpose)
     moment = now()
     taken = session.execute(

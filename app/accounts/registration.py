@@ -133,8 +133,9 @@ def check_sign_up(session: Session, token: str, password: str) -> Account:
 
 def finish(session: Session, token: str) -> Account:
     """Finish a sign-up after `check_sign_up`: the address is proved. Raises Invalid for a link that does not work."""
-    row = links.use(session, token, TokenPurpose.VERIFY_EMAIL)
-    account = session.get_one(Account, row.account_id)
+    account = session.get_one(Account, links.look(session, token, TokenPurpose.VERIFY_EMAIL).account_id)
+    lock(session, account)
+    links.use(session, token, TokenPurpose.VERIFY_EMAIL)
     prove_address(session, account)
     return account
 

@@ -59,9 +59,9 @@ def set_password(
     known to the account, so that signing in works from here even while somebody else is guessing. Raises Invalid for a
     link that does not work.
     """
-    row = links.use(session, token, TokenPurpose.RESET_PASSWORD)
-    account = session.get_one(Account, row.account_id)
+    account = holder(session, token)
     lock(session, account)
+    links.use(session, token, TokenPurpose.RESET_PASSWORD)
     registration.prove_address(session, account)
     passwords.replace(
         session,

@@ -87,6 +87,7 @@ def test_judging_takes_bounded_work(monkeypatch: pytest.MonkeyPatch) -> None:
         with suppress(Invalid):
             prepare(password)
     assert len(looked_up) < 200
+    assert max(len(password) for password in looked_up) == 72
 
 
 def test_two_people_at_once_are_judged_by_their_own_names() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
-from app.accounts import links, passwords, throttle
+from app.accounts import links, passwords, resets, throttle
 from app.accounts.history import history_of
 from app.accounts.models import Account, LoginOutcome, OneTimeToken, TokenPurpose
 from app.core.audit import AuditEntry
 from app.core.errors import Invalid, RateLimited, Unauthenticated
+from app.core.states import lock
 from tests.accounts.conftest import GOOD, OTHER, Accounts, Hashing
+from tests.flows.test_ban import somebody_waits
+from tests.harness import until
 from tests.world import actor_of
 
 ADA = "ada@example.org"
@@ -143,3 +147,20 @@ def test_the_present_password_is_not_guessed_with_a_stolen_session(door: Account
     with pytest.raises(RateLimited):
         change(door, account, GOOD, OTHER)
     door.enter(ADA)  # the owner is not slowed down
+
+
+def test_asking_again_beside_using_the_link_ends_well(door: Accounts) -> None:
+    """Both change the account and its links: in opposite orders each would wait for the other."""
+    if door.world.databases.engine.dialect.name == "sqlite":
+        pytest.skip("one writer at a time: nobody can come in between")
+    account = door.member(ADA)
+    door.ask_reset(ADA)
+    token = door.mails(ADA)[-1].token
+    with ThreadPoolExecutor(1) as pool:
+        with door.world.databases.writing() as session:
+            lock(session, session.get_one(Account, account.id))
+            beside = pool.submit(door.reset, token)
+            until(lambda: somebody_waits(door.world) or None, "the reset to wait")
+            resets.ask(session, email=ADA, settings=door.settings)
+        with pytest.raises(Invalid, match="newer one"):
+            beside.result()
