@@ -213,7 +213,7 @@ def reset(session: Session, account: Account, reason: str, settings: Settings, a
     tell(session, account, letters.second_factor_changed(settings, what))
 
 
-def tell(session: Session, account: Account, letter: Letter) -> None:
-    """Send the holder a letter."""
-    key = f"second-factor:{new_id()}"
+def tell(session: Session, account: Account, letter: Letter, key: str = "") -> None:
+    """Send the holder a letter; with a `key` only once for this key."""
+    key = f"second-factor:{key or new_id()}"
     mail.post(session, to=account.email, subject=letter.subject, text=letter.text, key=key, owner_id=account.id)

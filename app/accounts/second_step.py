@@ -61,7 +61,8 @@ def take_code(session: Session, token: str, code: str, settings: Settings, visit
     row.facts = {**row.facts, "wrong": wrong}
     if wrong >= MAX_WRONG:
         row.used_at = now()
-        second_factor.tell(session, step.account, letters.wrong_codes(settings, MAX_WRONG))
+        once_a_day = f"wrong-codes:{step.account.id}:{now():%Y-%m-%d}"  # who guesses on must not fill the mailbox
+        second_factor.tell(session, step.account, letters.wrong_codes(settings, MAX_WRONG), once_a_day)
     return MAX_WRONG - wrong
 
 

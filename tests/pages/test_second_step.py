@@ -113,6 +113,7 @@ def test_guessing_on_with_new_steps_is_stopped(service: Service, stranger: httpx
     assert answer.status_code == 429
     assert "Too many wrong codes." in answer.text
     assert not is_in(stranger)
+    assert len(letters(service, somebody)) == 1  # one a day, however often somebody tries
 
 
 def test_guessing_from_everywhere_does_not_shut_out_a_browser_that_is_known(
