@@ -20,6 +20,7 @@ from app.accounts.keys import Terms
 from app.accounts.models import Account, Role
 from app.accounts.signals import Signal, SignalKind
 from app.api.keys import MOST_BYTES, MOST_REPORTS
+from app.billing.models import LedgerEntry
 from app.core.audit import AuditEntry
 from app.core.errands import Errand
 from app.core.rendering import Shape, shape_of
@@ -27,7 +28,7 @@ from app.core.services import Services
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import make_settings
-from tests.harness import Service, running
+from tests.harness import Service, running, stock_voice
 from tests.world import actor_of
 
 
@@ -163,6 +164,17 @@ def test_the_words_for_a_key_that_ended_are_in_the_shape_of_the_route(service: S
         assert "was revoked" in answer.json()["detail"]["message"]
         assert answer.json()["detail"]["rule"] == "key.revoked"
         assert client.get("/v1/trace/x").json()["code"] == "invalid_api_key"
+
+
+def test_the_cap_of_a_key_counts_what_it_asks_for_over_http(service: Service) -> None:
+    account = service.world.newcomer().account
+    voice = stock_voice(service).public_id
+    row, key = key_of(service, account, Terms(frozenset({Scope.SPEAK}), character_cap=5))
+    with service.client(key) as client:
+        answer = client.post(f"/v1/text-to-speech/{voice}", json={"text": "Too long."})
+    assert (answer.status_code, code_of(answer)) == (403, "speak.key_cap")
+    assert "this key has 5 left this month" in answer.text
+    assert service.world.count(LedgerEntry, LedgerEntry.api_key_id == row.id) == 0
 
 
 # leaks

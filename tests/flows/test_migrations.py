@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
 import app.accounts.models
 import app.billing.models
 import app.provenance.models
+from app.accounts.key_models import ApiKey
+from app.accounts.models import Role
 from app.core import migrate
 from app.core.db import Base, Databases
 from app.jobs.models import JobKind
@@ -105,6 +107,18 @@ def test_going_down_one_step_takes_the_guards_away_and_up_puts_them_back(bare: D
     assert not migrate.is_current(bare.engine)
     migrate.upgrade(bare.engine)
     assert sorted(leftovers(bare)) == sorted(guards)
+
+
+def test_keys_made_before_there_were_scopes_go_on_doing_what_they_did(bare: Databases, tmp_path: Path) -> None:
+    migrate.upgrade(bare.engine)
+    world = World(make_settings(tmp_path), bare)
+    made = {role: world.account(role=role) for role in Role}
+    migrate.downgrade(bare.engine, "0002")
+    migrate.upgrade(bare.engine)
+    for role, account in made.items():
+        (scopes,) = world.rows(select(ApiKey.scopes).where(ApiKey.account_id == account.id))
+        moderates = {"moderate"} if role is not Role.CUSTOMER else set()
+        assert set(scopes) == {"read", "speak", "voices"} | moderates
 
 
 def test_several_processes_may_migrate_at_once(bare: Databases) -> None:
