@@ -77,6 +77,8 @@ class SubscriptionFacts:
     period_start: datetime
     period_end: datetime
     cancel_at_period_end: bool
+    card: CardFacts | None = None
+    """The card that pays for it, where it has one of its own; else that of the customer does, see `card_of`."""
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,10 @@ def refresh_customer(databases: Databases, gateway: Gateway, settings: Settings,
             return
         read_at = now()
         found = gateway.subscriptions_of(customer.external_id)
-        card = gateway.card_of(customer.external_id)
         since = known.read_at if known is not None else None
         current = subscriptions.current_of(found)
+        own = current.card if current is not None and current.status in subscriptions.LIVE else None
+        card = own or gateway.card_of(customer.external_id)
         with databases.writing() as session:
             account = session.get_one(Account, account_id)
             lock(session, account)

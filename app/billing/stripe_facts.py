@@ -72,6 +72,7 @@ def subscription_facts(found: stripe.Subscription) -> SubscriptionFacts:
         period_end=at(item.current_period_end),
         # subscriptions with flexible billing say when they end, not that they end with the period
         cancel_at_period_end=found.cancel_at_period_end or found.cancel_at is not None,
+        card=card_facts(found.default_payment_method),
     )
 
 

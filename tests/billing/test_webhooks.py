@@ -44,26 +44,34 @@ def test_a_thousand_events_in_any_order_end_where_stripe_is(desk: Desk, web: htt
     chance = random.Random(20261123)
     accounts = [desk.world.account(plan="free", verified=False) for _ in range(ACCOUNTS)]
     story = Story(desk, chance, accounts)
-    while len(events := desk.stripe.events()) < EVENTS:
-        for _ in range(50):
+    posts: list[tuple[Told, int]] = []
+    told = 0
+    while told < EVENTS:
+        for _ in range(80):
             story.go_on()
-    told = [(event, desk.stripe.signed(event)) for event in events for _ in range(chance.randint(1, 3))]
-    forged = [(event, desk.stripe.signed(event, secret="whsec_guess")) for event in chance.sample(events, 40)]
-    late = [(event, desk.stripe.signed(event, at=time.time() - 301)) for event in chance.sample(events, 40)]
-    posts = [*((told_, 200) for _, told_ in told), *((told_, 400) for _, told_ in (*forged, *late))]
-    chance.shuffle(posts)
-    for number, (each, status) in enumerate(posts):
-        assert post(web, each).status_code == status
-        if number % 400 == 0:
-            desk.work()
-    desk.work()
+        events = desk.stripe.events()[told:]
+        told += len(events)
+        posts += [(desk.stripe.signed(event), 200) for event in events for _ in range(chance.randint(1, 3))]
+        forged = [desk.stripe.signed(event, secret="whsec_guess") for event in chance.sample(events, 5)]
+        late = [desk.stripe.signed(event, at=time.time() - 301) for event in chance.sample(events, 5)]
+        posts += [(each, 400) for each in (*forged, *late)]
+        chance.shuffle(posts)
+        now_, posts = posts[: len(posts) // 2], posts[len(posts) // 2 :]  # the rest comes when more has happened
+        _tell(desk, web, now_)
+    _tell(desk, web, posts)
     assert [each.key for each in desk.undone() if not each.key.startswith("redact-later:")] == []
     assert {str(account.id): _known(desk, account) for account in accounts} == {
         str(account.id): story.model(account) for account in accounts
     }
-    assert desk.world.count(Errand, Errand.kind == incoming.EVENT) == len(events)
+    assert desk.world.count(Errand, Errand.kind == incoming.EVENT) == told >= EVENTS
     second = [name for name in desk.mails() if name == "second"]
     assert second == [], "nobody was charged for two plans"
+
+
+def _tell(desk: Desk, web: httpx2.Client, posts: list[tuple[Told, int]]) -> None:
+    for each, status in posts:
+        assert post(web, each).status_code == status
+    desk.work()
 
 
 def _known(desk: Desk, account: Account) -> dict[str, Any]:
