@@ -6,11 +6,24 @@ import this package.
 
 from fastapi import APIRouter
 
-from app.site import account, clips, confirm, identity, keys, plan, sandbox, second_step, security, sign_in, voices
+from app.site import (
+    account,
+    clips,
+    confirm,
+    identity,
+    invoices,
+    keys,
+    plan,
+    sandbox,
+    second_step,
+    security,
+    sign_in,
+    voices,
+)
 from app.site.pages import mount_static, render_error
 
 router = APIRouter()
-for part in (sign_in, second_step, confirm, voices, clips, account, security, keys, plan, identity, sandbox):
+for part in (sign_in, second_step, confirm, voices, clips, account, security, keys, plan, invoices, identity, sandbox):
     router.include_router(part.router)
 
 __all__ = ["mount_static", "render_error", "router"]
