@@ -18,6 +18,7 @@ from app.core.services import Services
 from app.core.text import one_line
 from app.core.uploads import Stored, storing
 from app.voices import service as voices
+from app.voices.entitlements import fit_voices
 from app.voices.models import Voice
 from app.voices.rules import DEFAULT_VOICE_LANGUAGE, VOICE_LANGUAGES
 
@@ -189,6 +190,7 @@ def delete_voice(voice_id: VoiceId, caller: VoiceKeeper, services: Parts) -> Sta
         voice = voices.own_voice(session, account, voice_id, details=True)
         keys = voices.erasable_keys(voice)
         voices.delete_voice(session, voice, caller.actor, "deleted by its owner")
+        fit_voices(session, account, caller.actor)
     for key in keys:
         services.storage.delete(key)
     return Status()

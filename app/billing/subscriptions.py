@@ -52,6 +52,8 @@ def set_plan(session: Session, account: Account, plan: str, actor: Actor, reason
     """Put an account on a plan; gives whether that is a change. Raises Invalid for a plan that there is not."""
     if plan not in PLANS:
         raise Invalid("account.plan", f"There is no plan {plan!r}. Plans are: {', '.join(PLANS)}.")
+    if not _hooks:
+        raise RuntimeError("nothing follows the plan in this process: import app.voices.entitlements")
     lock(session, account)
     before = account.plan
     if before == plan:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.accounts.identity import SignedIn, acting, looking
 from app.accounts.models import Account
 from app.billing.ledger import balance_of
+from app.billing.plans import plan_of
 from app.core.errors import DomainError, Invalid, NotFound, Refused
 from app.core.services import Services, services_of
 from app.provenance.delivery import deliver, stamp_of
@@ -44,7 +45,7 @@ def _speak_page(
     error: DomainError | None = None,
 ) -> Response:
     ready = [voice for voice in voices_of(session, account) if voice.state is VoiceState.READY]
-    left = balance_of(session, account).spendable
+    left, plan = balance_of(session, account).spendable, plan_of(account)
     refused = isinstance(error, Refused)
     return page(
         request,
@@ -56,7 +57,7 @@ def _speak_page(
         text=typed.get("text", ""),
         output_format=typed.get("output_format", DEFAULT_FORMAT),
         speed=typed.get("speed", 1.0),
-        formats=[{"code": code, "label": FORMATS[code].label} for code in ON_PAGES],
+        formats=[{"code": code, "label": FORMATS[code].label} for code in ON_PAGES if plan.has_format(code)],
         max_characters=services.settings.speech.max_characters,
         characters_left=left,
         errors={_field(error): error.message} if error and not refused else {},

@@ -17,7 +17,8 @@ from app.provenance.models import Stamp
 from app.settings import Settings
 from app.speech.formats import FORMATS
 from app.speech.models import Clip
-from app.voices.models import Consent, ConsentState, Sample, SampleState, Voice, VoiceState
+from app.voices.consents import waits_for_consent
+from app.voices.models import Consent, ConsentState, DisabledFor, Sample, SampleState, Voice, VoiceState
 from app.voices.rules import ACCEPT_WORD_ERRORS, LANGUAGES
 
 Card = dict[str, Any]
@@ -168,6 +169,7 @@ def _voice_facts(voice: Voice) -> Card:
         "language": voice.language,
         "state": voice.state.value,
         "disabled_reason": voice.problem,
+        "waits_for_consent": waits_for_consent(voice),
         "created_at": voice.created_at,
         "engine_note": ENGINE_NOTE,
     }
@@ -183,6 +185,8 @@ def _what_now(voice: Voice) -> tuple[str, int, bool]:
         return "Matching the voice. Then you can hear it.", 3, False
     if voice.state is VoiceState.FAILED:
         return voice.problem or "The voice could not be made.", 3, True
+    if voice.state is VoiceState.DISABLED and not waits_for_consent(voice):
+        return _OFF.get(voice.disabled_for, "This voice is switched off."), 4, True
     if sample.state is SampleState.RECEIVED:
         return "Your sample is waiting for its check.", 0, False
     if sample.state is SampleState.CHECKING:
@@ -192,6 +196,10 @@ def _what_now(voice: Voice) -> tuple[str, int, bool]:
     return _consent_now(voice, consent)
 
 
+_OFF: dict[DisabledFor | None, str] = {
+    DisabledFor.PLAN: "This voice is switched off, because the plan has no room for it.",
+    DisabledFor.DECISION: "A moderator has switched this voice off.",
+}
 _CONSENT_NOW = {
     ConsentState.PENDING: ("One sentence to read, then the voice is made.", False),
     ConsentState.CHECKING: ("Listening to the sentence, and comparing the two voices.", False),

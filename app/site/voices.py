@@ -19,6 +19,7 @@ from app.site.views import clip_card, clip_views, voice_card, voice_view
 from app.speech.service import clips_of
 from app.voices import consents
 from app.voices import service as voices
+from app.voices.entitlements import fit_voices
 from app.voices.models import ConsentState, Voice, VoiceState
 from app.voices.recordings import consent_recording, sample_recording, send_recording
 from app.voices.rules import DEFAULT_VOICE_LANGUAGE, VOICE_LANGUAGES
@@ -306,6 +307,7 @@ def delete_voice(voice_id: str, caller: SignedIn, services: Parts, confirm: Conf
         voice = voices.own_voice(session, account, voice_id, details=True)
         keys = voices.erasable_keys(voice)
         voices.delete_voice(session, voice, caller.actor, "deleted by its owner")
+        fit_voices(session, account, caller.actor)
     for key in keys:
         services.storage.delete(key)
     return see("/")

@@ -20,12 +20,16 @@ from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import JobKind
 from app.settings import Settings
-from app.voices.models import Consent, ConsentState, Sample, SampleState, Voice, VoiceState
+from app.voices.models import Consent, ConsentState, DisabledFor, Sample, SampleState, Voice, VoiceState
 from app.voices.rules import LANGUAGES, new_challenge, statement_of
-from app.voices.service import clone_verdict, hold_still, release_consent
+from app.voices.service import NEEDS_CONSENT, clone_verdict, enforce, hold_still, lock_account, switch_off
 
-ASKABLE = (VoiceState.DRAFT, VoiceState.FAILED, VoiceState.DISABLED)
-"""States of a voice in which consent can be asked for, and leads to cloning."""
+
+def waits_for_consent(voice: Voice) -> bool:
+    """Whether consent can be asked for, and leads to cloning: not for a voice that is off for another reason."""
+    if voice.state is VoiceState.DISABLED:
+        return voice.disabled_for is DisabledFor.CONSENT
+    return voice.state in (VoiceState.DRAFT, VoiceState.FAILED)
 
 
 def ask(
@@ -33,7 +37,8 @@ def ask(
 ) -> Consent:
     """Issue a new sentence for the speaker of a voice. An older one that was not used yet stops being good.
 
-    Raises Invalid for a bad name or language or a voice that needs no consent now, Refused after too many sentences.
+    Raises Invalid for a bad name or language or a voice that needs no consent now, Refused when the account may not
+    clone and after too many sentences.
     """
     speaker_name = one_line(speaker_name, 120)
     if not any(c.isalpha() for c in speaker_name):
@@ -41,9 +46,13 @@ def ask(
     if language not in LANGUAGES:
         known = ", ".join(LANGUAGES)
         raise Invalid("consent.language", f"Consent can be given in these languages so far: {known}.")
+    account = session.get_one(Account, voice.account_id)
+    lock_account(session, account)
     lock(session, voice)
-    if voice.state not in ASKABLE:
-        raise Invalid("consent.not_needed", "This voice does not wait for consent.")
+    if not waits_for_consent(voice):
+        off = voice.problem if voice.state is VoiceState.DISABLED else None
+        raise Invalid("consent.not_needed", off or "This voice does not wait for consent.")
+    enforce(clone_verdict(session, account, extra=0))
     _limit_attempts(session, voice, settings)
     for old in pending_of(session, voice):
         _fail(session, old, actor, "consent.replaced", "A newer sentence was asked for.")
@@ -142,7 +151,7 @@ def put_in_force(
     consent.in_force = True
     session.flush()
     voice = session.get_one(Voice, consent.voice_id)
-    if voice.state in ASKABLE:
+    if waits_for_consent(voice):
         start_clone(session, voice, consent, actor, speech_queue=speech_queue)
 
 
@@ -154,7 +163,8 @@ def start_clone(session: Session, voice: Voice, consent: Consent, actor: Actor, 
         voice.problem = f"{verdict.message} {verdict.fix}"
         audit.record(session, actor, "voice.clone_refused", voice, reason=verdict.message, facts={"rule": verdict.rule})
         return
-    voice.consent_id, voice.consent_in_force, voice.problem = consent.id, True, None
+    voice.consent_id, voice.consent_in_force = consent.id, True
+    voice.disabled_for, voice.problem = None, None
     move(session, voice, VoiceState.CLONING, actor)
     jobs.create(
         session,
@@ -163,6 +173,7 @@ def start_clone(session: Session, voice: Voice, consent: Consent, actor: Actor, 
         subject_id=voice.id,
         account_id=voice.account_id,
         priority=2,
+        verdict=verdict.as_facts(),
     )
 
 
@@ -201,13 +212,15 @@ def revoke(session: Session, consent: Consent, actor: Actor, reason: str | None 
     Raises Invalid when it is not in force.
     """
     voice = session.get_one(Voice, consent.voice_id)
-    hold_still(session, voice)
+    under_way = hold_still(session, voice)
     lock(session, consent)
     if consent.state is not ConsentState.VERIFIED:
         raise Invalid("consent.not_in_force", "There is no consent in force to revoke.")
     if voice.consent_id == consent.id and voice.consent_in_force:
-        release_consent(session, voice, VoiceState.DISABLED, actor, reason or "consent revoked")
-        voice.problem = "The speaker's consent was revoked."
+        why = reason or "consent revoked"
+        switch_off(session, voice, DisabledFor.CONSENT, NEEDS_CONSENT, under_way, actor, why)
+    elif voice.consent_id == consent.id and voice.disabled_for is DisabledFor.PLAN:
+        voice.disabled_for, voice.problem = DisabledFor.CONSENT, NEEDS_CONSENT
     consent.in_force, consent.revoked_at = False, now()
     move(session, consent, ConsentState.REVOKED, actor, reason=reason)
 

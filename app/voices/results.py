@@ -15,8 +15,8 @@ from app.core.audit import Actor
 from app.core.db import now
 from app.core.states import lock, move
 from app.jobs import service as jobs
-from app.jobs.models import Job, JobKind, JobState
-from app.voices import consents
+from app.jobs.models import Job, JobKind
+from app.voices import consents, entitlements
 from app.voices.models import Consent, ConsentState, Sample, SampleState, Voice, VoiceState
 from app.voices.rules import Reading, judge
 
@@ -106,9 +106,10 @@ def consent_heard(session: Session, consent: Consent, findings: ConsentFindings,
 
 
 def voice_made(session: Session, voice: Voice, *, engine: str, artefact_key: str) -> None:
-    """The voice can speak from now on."""
+    """The voice can speak from now on, unless the plan has no room for it any more."""
     voice.engine, voice.artefact_key, voice.ready_at, voice.problem = engine, artefact_key, now(), None
     move(session, voice, VoiceState.READY, CLONING, facts={"engine": engine})
+    entitlements.switch_off_if_over(session, voice, CLONING)
 
 
 @jobs.on_unfinished(JobKind.INTAKE)
@@ -140,12 +141,6 @@ def _clone_unfinished(session: Session, job: Job) -> None:
     voice = session.get_one(Voice, job.subject_id)
     if voice.state is not VoiceState.CLONING:
         return
-    voice.problem = job.error_message or "Cloning was stopped."
+    voice.problem = job.error_message or "Making the voice was stopped."
     voice.consent_in_force = None
-    move(
-        session,
-        voice,
-        VoiceState.FAILED if job.state is JobState.FAILED else VoiceState.DISABLED,
-        CLONING,
-        reason=voice.problem,
-    )
+    move(session, voice, VoiceState.FAILED, CLONING, reason=voice.problem)

@@ -24,7 +24,16 @@ from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
 from app.policy.rules import CloneFacts, Verdict, may_clone
-from app.voices.models import Consent, ConsentState, Sample, SampleFile, SampleState, Voice, VoiceState
+from app.voices.models import (
+    Consent,
+    ConsentState,
+    DisabledFor,
+    Sample,
+    SampleFile,
+    SampleState,
+    Voice,
+    VoiceState,
+)
 
 SAME_UPLOAD_WITHIN = timedelta(hours=1)
 """The same files under the same name within this time are a repeated request, not a second voice."""
@@ -32,10 +41,18 @@ SAME_UPLOAD_WITHIN = timedelta(hours=1)
 MAX_SAMPLES = 10
 """Samples that one voice may try."""
 
+NEEDS_CONSENT = "The speaker took the consent back. When they read a new sentence, the voice is made again."
+"""The problem of a voice that is switched off for its consent."""
+
 
 def count_voices(session: Session, account: Account) -> int:
-    """How many voice slots the account has in use: every voice of its own that is not deleted."""
-    query = select(func.count()).where(Voice.account_id == account.id, Voice.state != VoiceState.DELETED)
+    """How many voice slots the account has in use: every voice of its own, but for deleted ones and for those that are
+    off because the plan has no room for them: these come back only where there is room."""
+    query = select(func.count()).where(
+        Voice.account_id == account.id,
+        Voice.state != VoiceState.DELETED,
+        Voice.disabled_for.is_distinct_from(DisabledFor.PLAN),
+    )
     return session.scalar(query) or 0
 
 
@@ -60,7 +77,7 @@ def clone_verdict(session: Session, account: Account, *, extra: int = 1) -> Verd
 def enforce(verdict: Verdict) -> None:
     """Raise Refused with the verdict's rule unless it allows."""
     if not verdict.allowed:
-        raise Refused(verdict.rule, verdict.message, rule=verdict.rule, fix=verdict.fix)
+        raise Refused(verdict.rule, verdict.message, rule=verdict.rule, fix=verdict.fix, facts=verdict.as_facts())
 
 
 def start_voice(
@@ -83,12 +100,13 @@ def start_voice(
         raise Invalid("voice.name", "Give the voice a name.")
     if not uploads:
         raise Invalid("voice.no_files", "Add at least one recording of the speaker.")
-    digest = hashlib.sha256("".join(upload.digest for upload in uploads).encode()).hexdigest()
+    digest = _digest_of(uploads)
     lock_account(session, account)
     again = _same_upload(session, account, name, digest)
     if again is not None:
         return again
-    enforce(clone_verdict(session, account))
+    verdict = clone_verdict(session, account)
+    enforce(verdict)
     voice = Voice(
         account_id=account.id,
         name=name,
@@ -99,7 +117,7 @@ def start_voice(
     session.add(voice)
     session.flush()
     audit.record(session, actor, "voice.started", voice, facts={"files": len(uploads)})
-    add_sample(session, voice, uploads, digest)
+    _put_sample(session, voice, uploads, digest, verdict)
     return voice
 
 
@@ -135,17 +153,29 @@ def _limit_samples(session: Session, voice: Voice) -> None:
         )
 
 
-def add_sample(session: Session, voice: Voice, uploads: Sequence[Upload], digest: str | None = None) -> Sample:
-    """Add a sample to a draft voice, the first or another after one was rejected, and have it checked.
+def add_sample(session: Session, voice: Voice, uploads: Sequence[Upload]) -> Sample:
+    """Add another sample to a draft voice whose first was rejected, and have it checked.
 
-    Raises Invalid while there is one that is being checked or accepted: consent is given for that one.
+    Raises Invalid while there is one that is being checked or accepted (consent is given for that one), and Refused
+    when the account may not clone.
     """
+    account = session.get_one(Account, voice.account_id)
+    lock_account(session, account)
     lock(session, voice)
     kept = select(Sample.id).where(Sample.voice_id == voice.id, Sample.state != SampleState.REJECTED)
     if voice.state is not VoiceState.DRAFT or session.scalar(kept.limit(1)) is not None:
         raise Invalid("voice.not_draft", "This voice already has its sample. Make a new voice for another recording.")
+    verdict = clone_verdict(session, account, extra=0)
+    enforce(verdict)
     _limit_samples(session, voice)
-    digest = digest or hashlib.sha256("".join(upload.digest for upload in uploads).encode()).hexdigest()
+    return _put_sample(session, voice, uploads, _digest_of(uploads), verdict)
+
+
+def _digest_of(uploads: Sequence[Upload]) -> str:
+    return hashlib.sha256("".join(upload.digest for upload in uploads).encode()).hexdigest()
+
+
+def _put_sample(session: Session, voice: Voice, uploads: Sequence[Upload], digest: str, verdict: Verdict) -> Sample:
     sample = Sample(voice_id=voice.id, digest=digest)
     session.add(sample)
     session.flush()
@@ -160,7 +190,15 @@ def add_sample(session: Session, voice: Voice, uploads: Sequence[Upload], digest
                 storage_key=upload.storage_key,
             )
         )
-    jobs.create(session, JobKind.INTAKE, queue="cpu", subject_id=sample.id, account_id=voice.account_id, priority=3)
+    jobs.create(
+        session,
+        JobKind.INTAKE,
+        queue="cpu",
+        subject_id=sample.id,
+        account_id=voice.account_id,
+        priority=3,
+        verdict=verdict.as_facts(),
+    )
     return sample
 
 
@@ -220,7 +258,7 @@ def rename(voice: Voice, *, name: str, description: str | None, labels: dict[str
 
 def delete_voice(session: Session, voice: Voice, actor: Actor, reason: str | None = None) -> None:
     """Take a voice away: its jobs stop, it can't speak again. Clips that it made stay, with their trace."""
-    release_consent(session, voice, VoiceState.DELETED, actor, reason)
+    _stop(session, voice, VoiceState.DELETED, hold_still(session, voice), actor, reason)
     for consent in session.scalars(select(Consent).where(Consent.voice_id == voice.id)):
         if ConsentState.FAILED in consent.TRANSITIONS.get(consent.state, ()):
             move(session, consent, ConsentState.FAILED, actor, reason="voice deleted")
@@ -239,12 +277,32 @@ def erasable_keys(voice: Voice) -> list[str]:
     return keys + ([voice.artefact_key] if voice.artefact_key else [])
 
 
-def release_consent(session: Session, voice: Voice, to: VoiceState, actor: Actor, reason: str | None) -> None:
+def switch_off(
+    session: Session,
+    voice: Voice,
+    why: DisabledFor,
+    problem: str,
+    under_way: Sequence[Job],
+    actor: Actor,
+    reason: str,
+) -> None:
+    """Switch a voice off that is ready or being made, and cancel its jobs, which `hold_still` gives.
+
+    `why` says what switches it on again, `problem` tells the person both, `reason` is for the audit. The voice lets go
+    of its consent, which itself stays as it is.
+    """
+    _stop(session, voice, VoiceState.DISABLED, under_way, actor, reason)
+    voice.disabled_for, voice.problem = why, problem
+    session.flush()
+
+
+def _stop(
+    session: Session, voice: Voice, to: VoiceState, under_way: Sequence[Job], actor: Actor, reason: str | None
+) -> None:
     """Move a voice to a state in which it can't speak, let go of its consent, and stop everything under way."""
-    under_way = hold_still(session, voice)
     if voice.state is not to:
         move(session, voice, to, actor, reason=reason)
-    voice.consent_in_force = None
+    voice.consent_in_force, voice.disabled_for = None, None
     session.flush()
     for job in under_way:
         jobs.cancel(session, job, actor, reason)
