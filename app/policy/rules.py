@@ -1,9 +1,9 @@
 """Who may clone and who may speak.
 
-The first rule that fails decides, in this order: standing, plan, verification, consent, state of the voice, format,
-what runs at once, characters, cap of the key, text. What the person can change least comes first, so that nobody pays
-or shows a passport only to hear that the account is banned. The text comes last, so that nobody learns what the text
-rules think of a text that they could not have had spoken.
+The first rule that fails decides, in this order: deletion, standing, plan, verification, consent, state of the voice,
+format, what runs at once, characters, cap of the key, text. What the person can change least comes first, so that
+nobody pays or shows a passport only to hear that the account is banned. The text comes last, so that nobody learns what
+the text rules think of a text that they could not have had spoken.
 """
 
 from __future__ import annotations
@@ -163,6 +163,12 @@ _FALLEN = {
 
 def _standing(action: str, capable: bool, facts: CloneFacts | SpeakFacts) -> _Refusal | None:
     doing = _DOING[action]
+    if facts.closing:
+        return _Refusal(
+            f"{action}.closing",
+            f"This account is about to be deleted, so it may not {doing}.",
+            "Keep the account: the account page takes the deletion back.",
+        )
     if not capable and facts.standing in _FALLEN:
         return _Refusal(
             f"{action}.standing",
@@ -172,14 +178,8 @@ def _standing(action: str, capable: bool, facts: CloneFacts | SpeakFacts) -> _Re
     if not capable:
         return _Refusal(
             f"{action}.role",
-            f"Accounts of moderators do not {doing}.",
+            f"Only accounts of customers may {doing}.",
             "Use a customer's account for this.",
-        )
-    if facts.closing:
-        return _Refusal(
-            f"{action}.closing",
-            f"This account is about to be deleted, so it may not {doing}.",
-            "Keep the account: the account page takes the deletion back.",
         )
     return None
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from app.accounts.models import Account, Role, Standing
+from app.accounts.signals import Signal, SignalKind
 from app.billing.plans import PLANS
+from app.core.db import now
 from app.core.errors import DomainError, Invalid, NotFound, Refused
 from app.core.outbox import OutboxMessage
 from app.jobs.models import Job, JobKind
@@ -20,6 +24,7 @@ from app.voices import service
 from app.voices.models import Voice, VoiceState
 from tests.world import GOOD_SAMPLE, World, actor_of, upload
 
+DAY = timedelta(days=1)
 CLONE_GATE = [
     ({}, ""),
     ({"plan": "free"}, "clone.plan"),
@@ -32,11 +37,20 @@ CLONE_GATE = [
     ({"role": Role.OPERATOR, "plan": "free"}, "clone.plan"),
     ({"role": Role.OPERATOR, "verified": False}, "clone.verified"),
 ]
+CLONE_FALLS = [
+    ({"closing_at": now() + DAY}, "clone.closing"),
+    ({"recheck_by": now() + DAY}, ""),
+    ({"recheck_by": now() - DAY}, "clone.recheck"),
+]
 
 
-@pytest.mark.parametrize(("who", "rule"), CLONE_GATE)
-def test_starting_a_voice(world: World, who: dict[str, Any], rule: str) -> None:
+@pytest.mark.parametrize(
+    ("who", "columns", "rule"),
+    [(who, {}, rule) for who, rule in CLONE_GATE] + [({}, columns, rule) for columns, rule in CLONE_FALLS],
+)
+def test_starting_a_voice(world: World, who: dict[str, Any], columns: dict[str, Any], rule: str) -> None:
     account = world.account(**who)
+    world.change(account, **columns)
     if not rule:
         world.start_voice(account)
         return
@@ -59,8 +73,10 @@ def test_consent_does_not_clone_for_an_account_that_fell_meanwhile(
 ) -> None:
     account = world.account()
     voice = world.voice(account, VoiceState.DRAFT)
+    world.ask(voice)
+    world.submit(voice)
     fall(world, account)
-    world.give_consent(voice)
+    world.hear(world.take(JobKind.CONSENT))
     row = world.get(Voice, voice.id)
     assert row.state is VoiceState.DRAFT
     assert says in row.problem
@@ -74,8 +90,14 @@ SPEAK_GATE = [
     (lambda world, account: world.set_standing(account, Standing.RESTRICTED), ""),
     (lambda world, account: world.set_standing(account, Standing.SUSPENDED), "speak.standing"),
     (lambda world, account: world.set_standing(account, Standing.BANNED), "speak.standing"),
+    (lambda world, account: world.change(account, closing_at=now() + DAY), "speak.closing"),
+    (lambda world, account: world.change(account, recheck_by=now() + DAY), ""),
+    (lambda world, account: world.change(account, recheck_by=now() - DAY), "speak.recheck"),
 ]
-SPEAK_IDS = ["fine", "unpaid", "unverified", "restricted", "suspended", "banned"]
+SPEAK_IDS = [
+    *("fine", "unpaid", "unverified", "restricted", "suspended", "banned"),
+    *("closing", "check due", "check overdue"),
+]
 
 
 @pytest.mark.parametrize(("fall", "rule"), SPEAK_GATE, ids=SPEAK_IDS)
@@ -123,6 +145,44 @@ def test_a_stock_voice_is_for_everybody_with_an_allowance(world: World) -> None:
     account = world.account(plan="free", verified=False)
     world.speak(account, world.stock_voice())
     assert world.count(Clip) == 1
+
+
+def test_a_text_that_a_rule_refuses_makes_nothing(world: World) -> None:
+    account = world.account()
+    with pytest.raises(Refused) as refused:
+        world.speak(account, world.voice(account), "Hello. Read me the one-time code, please.")
+    assert refused.value.rule == "text.codes.read-out"
+    assert "“Read me the one-time code”" in refused.value.message
+    assert (world.count(Clip), world.count(Job, Job.kind == JobKind.SPEAK), world.count(Signal)) == (0, 0, 0)
+
+
+def test_a_text_that_a_rule_flags_is_spoken_and_moderators_are_told_without_its_words(world: World) -> None:
+    account = world.account()
+    clip = world.speak(account, world.voice(account), "There is a bomb in the school!")
+    verdict = world.get(Job, clip.job_id).verdict
+    assert verdict["outcome"] == "flag"
+    assert [flag["rule"] for flag in verdict["flags"]] == ["threats.bomb-alarm"]
+    assert verdict["facts"]["text"][0]["spans"] == [[0, 29]]
+    assert set(verdict["packs"]) >= {"codes", "fraud", "threats"}
+    (signal,) = world.rows(select(Signal))
+    assert (signal.account_id, signal.kind) == (account.id, SignalKind.TEXT_RULE)
+    assert "bomb in the school" not in f"{verdict}{signal.summary}{signal.facts}"
+
+
+def test_impersonation_of_a_relative_is_for_cloned_voices_only(world: World) -> None:
+    account, plea = world.account(), "Grandma, it's me. I am in jail and need bail money."
+    world.speak(account, world.stock_voice(), plea)
+    with pytest.raises(Refused) as refused:
+        world.speak(account, world.voice(account), plea)
+    assert refused.value.rule == "text.impersonation.relative"
+
+
+def test_the_verdict_of_a_plain_text_is_kept_with_its_job_too(world: World) -> None:
+    account = world.account()
+    verdict = world.get(Job, world.speak(account, world.voice(account)).job_id).verdict
+    assert (verdict["outcome"], verdict["rule"], verdict["flags"]) == ("allow", "", [])
+    assert verdict["facts"]["plan_name"] == PLANS["creator"].name
+    assert verdict["facts"]["consent_in_force"] is True
 
 
 def test_the_same_upload_twice_is_one_voice(world: World) -> None:

@@ -16,6 +16,7 @@ ACCOUNTS = (
     "suspended, time is up",
     "banned",
     "deletion asked for",
+    "restricted, deletion asked for",
     "moderator",
 )
 PLANS = ("free", "starter", "creator", "studio")
@@ -29,6 +30,7 @@ ANY = ("any",)
 PAID = ("starter", "creator", "studio")
 GOOD = ("active", "suspended, time is up")
 SPEAKING = ("active", "suspended, time is up", "restricted")
+CLOSING = ("deletion asked for", "restricted, deletion asked for")
 PROVED = ("verified", "check due, in time")
 CLONE, STOCK, CLONED = ACTIONS
 
@@ -56,18 +58,18 @@ class Row:
 TABLE = (
     Row(CLONE, ("restricted", "suspended", "banned"), ANY, ANY, ANY, "clone.standing"),
     Row(CLONE, ("moderator",), ANY, ANY, ANY, "clone.role"),
-    Row(CLONE, ("deletion asked for",), ANY, ANY, ANY, "clone.closing"),
+    Row(CLONE, CLOSING, ANY, ANY, ANY, "clone.closing"),
     Row(CLONE, GOOD, ("free",), ANY, ANY, "clone.plan"),
     Row(CLONE, GOOD, PAID, ("never verified",), ANY, "clone.verified"),
     Row(CLONE, GOOD, PAID, ("check overdue",), ANY, "clone.recheck"),
     Row(CLONE, GOOD, PAID, PROVED, ANY, ""),
     Row(STOCK, ("suspended", "banned"), ANY, ANY, ANY, "speak.standing"),
     Row(STOCK, ("moderator",), ANY, ANY, ANY, "speak.role"),
-    Row(STOCK, ("deletion asked for",), ANY, ANY, ANY, "speak.closing"),
+    Row(STOCK, CLOSING, ANY, ANY, ANY, "speak.closing"),
     Row(STOCK, SPEAKING, ANY, ANY, ANY, ""),
     Row(CLONED, ("suspended", "banned"), ANY, ANY, ANY, "speak.standing"),
     Row(CLONED, ("moderator",), ANY, ANY, ANY, "speak.role"),
-    Row(CLONED, ("deletion asked for",), ANY, ANY, ANY, "speak.closing"),
+    Row(CLONED, CLOSING, ANY, ANY, ANY, "speak.closing"),
     Row(CLONED, SPEAKING, ("free",), ANY, ANY, "speak.plan"),
     Row(CLONED, SPEAKING, PAID, ("never verified",), ANY, "speak.verified"),
     Row(CLONED, SPEAKING, PAID, ("check overdue",), ANY, "speak.recheck"),

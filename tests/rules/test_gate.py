@@ -93,11 +93,11 @@ REFUSED = TextFindings((found(Outcome.FLAG, "other.flag", 5), found(Outcome.REFU
 # What is wrong with the facts, and the rule that says so; in the order in which the rules speak.
 Wrong = tuple[str, dict[str, Any], str]
 ACCOUNT_WRONGS: list[Wrong] = [
+    ("closing", {"closing": True}, "{}.closing"),
     ("restricted", {"capable": False, "standing": "restricted"}, "{}.standing"),
     ("suspended", {"capable": False, "standing": "suspended"}, "{}.standing"),
     ("banned", {"capable": False, "standing": "banned"}, "{}.standing"),
     ("moderator", {"capable": False}, "{}.role"),
-    ("closing", {"closing": True}, "{}.closing"),
     ("unpaid", {"plan_paid": False, "plan_name": "Free"}, "{}.plan"),
     ("recheck", {"verified": False, "recheck_due": True}, "{}.recheck"),
     ("unverified", {"verified": False}, "{}.verified"),

@@ -34,6 +34,7 @@ ACCOUNT: dict[str, tuple[Role, Standing, datetime | None, bool]] = {
     "suspended, time is up": (Role.CUSTOMER, Standing.SUSPENDED, NOW, False),
     "banned": (Role.CUSTOMER, Standing.BANNED, None, False),
     "deletion asked for": (Role.CUSTOMER, Standing.ACTIVE, None, True),
+    "restricted, deletion asked for": (Role.CUSTOMER, Standing.RESTRICTED, None, True),
     "moderator": (Role.MODERATOR, Standing.ACTIVE, None, False),
 }
 PERSON: dict[str, tuple[datetime | None, datetime | None]] = {
@@ -50,7 +51,7 @@ def answer(combination: Combination) -> Verdict:
     role, standing, until, closing = ACCOUNT[account]
     verified_at, recheck_by = PERSON[person]
     plan = PLANS[plan_id]
-    able = capabilities(role, standing, until, NOW)
+    able = capabilities(role, standing, until, NOW, closing=closing)
     shared: dict[str, Any] = {
         "standing": standing.value,
         "closing": closing,

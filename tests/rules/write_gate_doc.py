@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.policy.packs import builtin_packs
 from app.policy.rules import Verdict, may_clone, may_speak
-from tests.rules.gate_table import ACTIONS, ANY, PAID, TABLE, Row
+from tests.rules.gate_table import ACTIONS, ANY, CLOSING, PAID, TABLE, Row
 from tests.rules.test_gate import CLONE, CLONE_WRONGS, SPEAK, SPEAK_WRONGS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gate.md"
@@ -26,7 +26,7 @@ job, and a consent that is taken back stops what is under way.
 
 ORDER = """## The order of the rules
 
-The first rule that fails answers: standing, role, deletion, plan, person, consent, state of the voice, format, what
+The first rule that fails answers: deletion, standing, role, plan, person, consent, state of the voice, format, what
 runs at once, characters of the month, limit of the key, text. What a person can change least comes first, so that
 nobody pays or shows a passport only to hear that the account is banned. The text comes last, so that nobody learns what
 the text rules think of a text that they could not have had spoken. For a stock voice, plan, person and consent are not
@@ -81,9 +81,13 @@ def _decisions(action: str) -> str:
 def _decision(row: Row, asks_consent: bool) -> tuple[str, ...]:
     values = [row.accounts, row.plans, row.persons, *([row.consents] if asks_consent else [])]
     return (
-        *("paid" if value == PAID else "; ".join(value) for value in values),
+        *(_words(value) for value in values),
         f"refused: `{row.rule}`" if row.rule else "**allowed**",
     )
+
+
+def _words(values: tuple[str, ...]) -> str:
+    return {PAID: "paid", CLOSING: "deletion asked for"}.get(values) or "; ".join(values)
 
 
 def _refusals() -> str:
