@@ -116,6 +116,11 @@ def send_again(session: Session, *, email: str, settings: Settings) -> None:
         _send_link(session, account, settings)
 
 
+def waiting_for(session: Session, token: str) -> str:
+    """The address that a link would prove, without using it up. Raises Invalid for a link that does not work."""
+    return session.get_one(Account, links.look(session, token, TokenPurpose.VERIFY_EMAIL).account_id).email
+
+
 def check_sign_up(session: Session, token: str, password: str) -> Account:
     """The account that a link and its password finish. Takes a reading session: hashing is slow on purpose.
 

@@ -14,16 +14,33 @@ from app.site import (
     invoices,
     keys,
     plan,
+    recover,
     sandbox,
     second_step,
     security,
     sign_in,
+    sign_up,
     voices,
 )
 from app.site.pages import mount_static, render_error
 
 router = APIRouter()
-for part in (sign_in, second_step, confirm, voices, clips, account, security, keys, plan, invoices, identity, sandbox):
+for part in (
+    sign_in,
+    sign_up,
+    recover,
+    second_step,
+    confirm,
+    voices,
+    clips,
+    account,
+    security,
+    keys,
+    plan,
+    invoices,
+    identity,
+    sandbox,
+):
     router.include_router(part.router)
 
 __all__ = ["mount_static", "render_error", "router"]

@@ -13,7 +13,9 @@ from starlette.staticfiles import StaticFiles
 from app.accounts.confirmation import NotConfirmed
 from app.accounts.models import Account
 from app.core.errors import DomainError, Refused
+from app.core.mail import CONSOLE
 from app.core.services import services_of
+from app.settings import Settings
 from app.site.templating import STATIC, environment
 
 STATIC_LIFETIME = "public, max-age=31536000, immutable"
@@ -49,6 +51,13 @@ def own_path(path: str) -> str:
     """
     own = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
     return path if own and len(path) <= MAX_NEXT else "/"
+
+
+def mail_hint(settings: Settings) -> str | None:
+    """Where to look for mail that does not leave this machine; None where it is really sent."""
+    if settings.mail.url == "":
+        return f"This installation sends no mail: it writes it to files in {settings.mail_directory}."
+    return "This installation sends no mail: it writes it to its log." if settings.mail.url == CONSOLE else None
 
 
 def refusal_of(error: DomainError, what: str) -> dict[str, Any]:
