@@ -78,7 +78,7 @@ def letter(settings: Settings, errand: ErrandFacts) -> EmailMessage:
     """The message. Each try of an errand gives the same one, by its Message-ID, so that a repeat can be recognised."""
     sender = _sender(settings)
     local, _, domain = errand.payload["to"].rpartition("@")
-    message = EmailMessage(policy=_INTERNET.clone(utf8=not local.isascii()))
+    message = EmailMessage(policy=_INTERNET.clone(utf8=not local.isascii()))  # RFC 6532, for addresses like ünal@
     message["From"] = str(sender)
     message["To"] = Address(username=local, domain=domain)
     message["Subject"] = errand.payload["subject"]
