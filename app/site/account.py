@@ -1,129 +1,87 @@
-"""The account page: plan and use, sessions, password."""
+"""The overview of an account: how it stands, what is left, and what wants the holder's attention."""
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from app.accounts import keys, passwords, sessions, throttle
-from app.accounts.devices import device
-from app.accounts.identity import Caller, SignedIn, acting, looking
+from app.accounts import keys, second_factor
+from app.accounts.identity import SignedIn, looking
 from app.accounts.models import Account, Standing
+from app.accounts.rules import is_verified
 from app.billing.ledger import balance_of
 from app.billing.plans import plan_of
-from app.core.errors import DomainError, Invalid, RateLimited
+from app.billing.subscriptions import is_live, subscription_of
+from app.core.db import now
 from app.core.services import Services, services_of
-from app.site import cookies
-from app.site.pages import page, see
+from app.site.pages import page
+from app.site.templating import when
 from app.voices.service import count_voices
 
 router = APIRouter()
-Parts = Annotated[Services, Depends(services_of)]
 
 
 @router.get("/account")
-def show_account(request: Request, caller: SignedIn, services: Parts) -> Response:
+def show_account(request: Request, caller: SignedIn, services: Annotated[Services, Depends(services_of)]) -> Response:
     """The page."""
     with looking(services, caller) as (session, account):
-        return _account_page(request, services, session, account, caller)
-
-
-def _account_page(
-    request: Request,
-    services: Services,
-    session: Session,
-    account: Account,
-    caller: Caller,
-    *,
-    errors: dict[str, str] | None = None,
-) -> Response:
-    return page(
-        request,
-        "account.html",
-        account,
-        422 if errors else 200,
-        account=_facts(session, account),
-        live_keys=keys.count_live(session, account.id),
-        sessions=[
-            {
-                "id": login.id,
-                "device": device(login.user_agent),
-                "started_at": login.created_at,
-                "current": login.id == caller.login_id,
-            }
-            for login in sessions.sessions_of(session, account.id, services.settings.web.session_idle)
-        ],
-        errors=errors or {},
-        min_password=passwords.MIN_PASSWORD,
-    )
+        return page(
+            request,
+            "account.html",
+            account,
+            account=_facts(session, account),
+            verified=is_verified(account.verified_at, account.recheck_by, now()),
+            live_keys=keys.count_live(session, account.id),
+            has_factor=second_factor.has(session, account.id),
+            wants=_wants(session, account),
+        )
 
 
 def _facts(session: Session, account: Account) -> dict[str, Any]:
     plan, balance = plan_of(account), balance_of(session, account)
     until = account.suspended_until
     return {
+        "id": account.public_id,
+        "name": account.name,
         "email": account.email,
-        "password_is_temporary": account.password_is_temporary,
         "standing": account.state.value,
-        "standing_note": f"Until {until:%d %b %Y}." if account.state is Standing.SUSPENDED and until else None,
+        "standing_note": _STANDING.get(account.state),
+        "until": until if account.state is Standing.SUSPENDED else None,
         "plan": plan.name,
         "used": balance.used + balance.reserved,
         "allowance": balance.granted,
+        "overage": balance.overage,
         "renews_at": balance.period.end,
         "voices_used": count_voices(session, account),
         "voices_allowed": plan.voice_slots,
     }
 
 
-@router.post("/account/sessions/{session_id}/end")
-def end_session(session_id: uuid.UUID, caller: SignedIn, services: Parts) -> Response:
-    """Log another browser out."""
-    with acting(services, caller) as (session, account):
-        sessions.end_session(session, account, session_id, caller.actor)
-    return see("/account")
+_STANDING = {
+    Standing.RESTRICTED: "You can speak with the voices that you have. Cloning new ones has to wait until somebody has "
+    "looked at your account.",
+    Standing.SUSPENDED: "You can sign in and look at what is yours. Nothing new can be made.",
+}
 
 
-@router.post("/account/password")
-def change_password(
-    request: Request,
-    caller: SignedIn,
-    services: Parts,
-    current_password: Annotated[str, Form(max_length=300)] = "",
-    new_password: Annotated[str, Form(max_length=300)] = "",
-) -> Response:
-    """Replace the password; every other browser has to sign in again."""
-    try:
-        _replace_password(request, caller, services, current_password, new_password)
-    except (Invalid, RateLimited) as error:
-        _note_wrong(services, error)
-        field = "new_password" if error.code in ("password.short", "password.weak") else "current_password"
-        with looking(services, caller) as (session, account):
-            return _account_page(request, services, session, account, caller, errors={field: error.message})
-    return see("/account")
-
-
-def _replace_password(request: Request, caller: Caller, services: Services, current: str, new: str) -> None:
-    """Check and hash while no transaction writes."""
-    with looking(services, caller) as (session, account):
-        passwords.check_present(session, account, current, caller.login_id or caller.account_id)
-    hashed = passwords.prepare(new, email=account.email, name=account.name)
-    with acting(services, caller) as (session, account):
-        passwords.replace(
-            session,
-            account,
-            hashed,
-            caller.actor,
-            settings=services.settings,
-            keep=caller.login_id,
-            known_browsers=cookies.known_browsers(request, services.settings),
-        )
-
-
-def _note_wrong(services: Services, error: DomainError) -> None:
-    if error.code == "password.wrong":
-        with services.databases.writing() as session:
-            throttle.note(session, error.facts["who"])
+def _wants(session: Session, account: Account) -> list[dict[str, str]]:
+    """What the holder should see to, most pressing first: sentence and the page where to."""
+    found = []
+    subscription = subscription_of(session, account.id)
+    if account.closing_at is not None:
+        said = f"This account will be deleted on {when(account.closing_at)}. You can still undo that."
+        found.append({"said": said, "href": "/account/data", "words": "Keep the account"})
+    if subscription is not None and is_live(subscription) and subscription.grace_until is not None:
+        said = f"Your last payment did not go through. Your plan goes on until {when(subscription.grace_until)}."
+        found.append({"said": said, "href": "/account/plan", "words": "See to the payment"})
+    if account.recheck_by is not None:
+        good = account.recheck_by > now()
+        said = f"Please verify your identity again{f' by {when(account.recheck_by)}' if good else ''}."
+        found.append({"said": said, "href": "/account/identity", "words": "Verify again"})
+    if account.password_is_temporary:
+        said = "You still sign in with the password that was made for you. Choose one that only you know."
+        found.append({"said": said, "href": "/account/profile#password-title", "words": "Choose a password"})
+    return found
