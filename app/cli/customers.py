@@ -1,0 +1,61 @@
+"""What the operator decides about a customer's plan and identity, at the command line. Each needs a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import app.voices.entitlements  # noqa: F401 - voices follow a plan wherever it is changed
+from app.accounts.addresses import spelling
+from app.accounts.models import Account
+from app.billing import subscriptions, verification
+from app.billing.plans import PLANS
+from app.cli.common import OPERATOR, opened_services
+from app.core.errors import Invalid, NotFound
+from app.core.text import one_line
+
+Address = Annotated[str, typer.Argument(help="Address of the account.")]
+Reason = Annotated[str, typer.Option(help="Why, and how you made sure. It is kept.")]
+
+
+def verify(email: Address, reason: Reason) -> None:
+    """Say that you have checked who the person is."""
+    with _deciding(email, reason) as (session, account, said):
+        verification.vouch_for(session, account, said, OPERATOR)
+    typer.echo(f"{email} counts as verified.")
+
+
+def unverify(email: Address, reason: Reason) -> None:
+    """Take the verification back. The person may prove themselves anew."""
+    with _deciding(email, reason) as (session, account, said):
+        verification.withdraw(session, account, said, OPERATOR)
+    typer.echo(f"{email} no longer counts as verified.")
+
+
+def set_plan(
+    email: Address, plan: Annotated[str, typer.Argument(help=f"One of: {', '.join(PLANS)}.")], reason: Reason
+) -> None:
+    """Put an account on a plan by hand. A subscription that begins or changes later counts again."""
+    with _deciding(email, reason) as (session, account, said):
+        changed = subscriptions.set_plan(session, account, plan, OPERATOR, said)
+        live = subscriptions.is_live(subscriptions.subscription_of(session, account.id))
+    typer.echo(f"{email} is on the plan {plan}." if changed else f"{email} was on the plan {plan} already.")
+    if live:
+        typer.echo("The subscription goes on and is billed as before; end it at the payment provider if it should not.")
+
+
+@contextmanager
+def _deciding(email: str, reason: str) -> Iterator[tuple[Session, Account, str]]:
+    said = one_line(reason, 500)
+    if not said:
+        raise Invalid("admin.reason", "Give the reason: it is kept with the decision.")
+    with opened_services() as services, services.databases.writing() as session:
+        account = session.scalar(select(Account).where(Account.email == spelling(email)))
+        if account is None:
+            raise NotFound("account.not_found", f"There is no account for {email}.")
+        yield session, account, said

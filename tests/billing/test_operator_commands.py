@@ -1,0 +1,71 @@
+"""`vouch admin verify`, `unverify` and `set-plan`: what the operator decides, with a reason that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from app.accounts.models import Account
+from app.cli.commands import cli
+from app.core.audit import AuditEntry
+from app.core.errors import DomainError
+from app.settings import Settings, get_settings
+from app.voices.models import Voice, VoiceState
+from tests.world import World
+
+Vouch = Callable[..., str]
+
+
+@pytest.fixture
+def vouch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vouch]:
+    """Runs a command; gives what it says. Raises what the command line would put into a sentence."""
+    monkeypatch.setenv("VOUCH_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("VOUCH_DATABASE__URL", settings.database.url)
+
+    def run(*arguments: str) -> str:
+        get_settings.cache_clear()
+        result = CliRunner().invoke(cli, ["admin", *arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.output
+
+    yield run
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+def test_verified_and_taken_back_with_reasons(world: World, vouch: Vouch) -> None:
+    account = world.account(plan="free", verified=False)
+    assert "counts as verified" in vouch("verify", account.email.upper(), "--reason", "met in person")
+    assert world.get(Account, account.id).verified_at is not None
+    assert "no longer" in vouch("unverify", account.email, "--reason", "was a twin")
+    assert world.get(Account, account.id).verified_at is None
+    kept = world.rows(select(AuditEntry.reason).where(AuditEntry.actor_kind == "operator").order_by(AuditEntry.id))
+    assert [reason for reason in kept if reason][-2:] == ["met in person", "was a twin"]
+
+
+def test_a_plan_by_hand_takes_its_voices_along(world: World, vouch: Vouch) -> None:
+    account = world.account(plan="creator")
+    voice = world.voice(account)
+    assert "is on the plan free" in vouch("set-plan", account.email, "free", "--reason", "asked for it")
+    assert world.get(Account, account.id).plan == "free"
+    assert world.get(Voice, voice.id).state is VoiceState.DISABLED
+    assert "already" in vouch("set-plan", account.email, "free", "--reason", "asked for it")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("verify", "nobody@example.org", "--reason", "x"), "There is no account"),
+        (("verify", "EMAIL", "--reason", " "), "Give the reason"),
+        (("unverify", "EMAIL", "--reason", "x"), "not verified"),
+        (("set-plan", "EMAIL", "gold", "--reason", "x"), "There is no plan 'gold'"),
+    ],
+)
+def test_what_cannot_be_done_is_said(world: World, vouch: Vouch, arguments: tuple[str, ...], said: str) -> None:
+    account = world.account(plan="free", verified=False)
+    with pytest.raises(DomainError, match=said):
+        vouch(*(account.email if each == "EMAIL" else each for each in arguments))
