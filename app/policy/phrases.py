@@ -26,7 +26,7 @@ MAX_DEPTH = 6
 """Brackets and word lists inside each other."""
 MAX_EXPANDED = 100_000
 """Characters of what a pattern becomes, with its word lists."""
-MAX_MEMORY = 8 * 1024 * 1024
+MAX_MEMORY = 2 * 1024 * 1024
 """Bytes of one compiled rule and its cache."""
 
 _SIGN = re.compile(r"\s*(\.\.\.\d*|\{[^{}]*\}|[()\[\]|#]|[^\s()\[\]|#{}]+|.)")

@@ -143,7 +143,7 @@ def may_speak(facts: SpeakFacts) -> Verdict:
 
 
 def _verdict(refusal: _Refusal | None, facts: CloneFacts | SpeakFacts, text: TextFindings | None = None) -> Verdict:
-    rested_on = {f.name: getattr(facts, f.name) for f in fields(facts) if f.name != "text"}
+    rested_on = {f.name: getattr(facts, f.name) for f in fields(facts)}
     packs = dict(text.packs) if text else {}
     if text is not None:
         rested_on["text"] = [match.as_facts() for match in text.matches]
