@@ -130,7 +130,12 @@ def _traced(service: Service, moderator: NewAccount) -> None:
 def _someone(service: Service, who: str, person: NewAccount) -> Someone:
     with service.world.databases.writing() as session:
         started = start_session(
-            session, person.account.id, address="127.0.0.1", user_agent="test", settings=service.settings
+            session,
+            person.account.id,
+            address="127.0.0.1",
+            user_agent="test",
+            settings=service.settings,
+            second_factor=True,
         )
     client = service.client(person.api_key)
     client.cookies.set(cookie_name(service.settings), started.token)
