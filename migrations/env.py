@@ -3,26 +3,11 @@
 from alembic import context
 from sqlalchemy import Connection
 
-import app.accounts.models
-import app.billing.models
-import app.privacy.models
-import app.provenance.models  # the topmost package of the flow: it imports the tables of all below
-from app.accounts import factor_models, key_models, signals
-from app.core import errands, outbox
+import app.parts
 from app.core.db import Base, make_engine
 from app.settings import get_settings
 
-TABLES = (  # imported for their tables
-    app.accounts.models,
-    factor_models,
-    key_models,
-    signals,
-    app.billing.models,
-    app.provenance.models,
-    app.privacy.models,
-    errands,
-    outbox,
-)
+assert app.parts  # imported for its tables
 
 
 def run(connection: Connection) -> None:
