@@ -210,6 +210,8 @@ def test_a_key_that_anyone_posts_is_dead_at_once_and_its_owner_is_told(fresh: Se
     signals = world.rows(select(Signal).where(Signal.kind == SignalKind.LEAKED_KEY))
     assert {signal.account_id for signal in signals} == {person.account.id}
     assert len(signals) == 2
+    assert any(f"({second[:9]}…) was found in public" in signal.summary for signal in signals)
+    assert not any("pages.example" in signal.summary for signal in signals)
     entries = world.rows(select(AuditEntry).where(AuditEntry.action == "api_key.leaked"))
     assert {entry.facts["source"] for entry in entries} == {"https://pages.example/repo/settings.py"}
     kept = repr([(row.payload if isinstance(row, Errand) else row.facts) for row in (mail, *signals, *entries)])
@@ -260,6 +262,7 @@ def test_a_report_full_of_fakes_still_finds_the_real_one(service: Service) -> No
         (b'{"text": "\\ud800 vch_"}', 422),
         (b'{"text": "x", "source": "javascript:alert(1)"}', 422),
         (b'{"text": "x", "source": "https://' + b"a" * 600 + b'"}', 422),
+        (b'{"text": "x", "source": "ftp://pages.example/list"}', 422),
         (b'{"text": "x", "source": "http://[1"}', 422),
         (b"[" * 60_000, 422),
         (b'{"text": "' + b"a" * MOST_BYTES + b'"}', 413),
