@@ -203,6 +203,16 @@ def test_a_price_that_was_replaced_still_stands_for_its_plan(gateway: StripeGate
     assert held.plan == "creator"
 
 
+def test_the_plan_is_that_of_the_month_when_the_usage_is_still_that_of_another(
+    gateway: StripeGateway, stripe_world: StripeWorld
+) -> None:
+    _, subscription = subscribed(gateway, stripe_world, "creator")
+    stripe_world.change_plan(subscription, "vouch_starter_overage", "vouch_studio")
+    held = gateway.subscription(subscription)
+    assert held is not None
+    assert held.plan == "studio"
+
+
 @pytest.mark.parametrize("metadata", [{}, {"vouch_plan": "gold"}])
 def test_a_subscription_to_something_else_has_no_plan(
     gateway: StripeGateway, stripe_world: StripeWorld, metadata: dict[str, str]
@@ -221,8 +231,9 @@ def test_another_plan_replaces_both_prices_and_bills_the_difference_and_the_usag
     customer, subscription = subscribed(gateway, stripe_world, "starter")
     used(gateway, customer, 5_000)
     changed = gateway.change_plan(subscription, "studio", key="change:1")
-    again = gateway.change_plan(subscription, "studio", key="change:1")
+    again = gateway.change_plan(subscription, "studio", key="change:2")
     assert (changed.plan, again.plan) == ("studio", "studio")
+    assert len(asked(stripe_world, "POST", f"subscriptions/{subscription}")) == 1
     held = [item["price"]["lookup_key"] for item in stripe_world.objects[subscription]["items"]["data"]]
     assert held == ["vouch_studio", "vouch_studio_overage"]
     # 99.00 - 6.00 for the plan, 5,000 characters at 0.30 a thousand: billed once
@@ -264,6 +275,15 @@ def test_cancelling_bills_the_usage_so_far_and_may_be_repeated(
     assert held is not None
     assert held.status == SubscriptionStatus.CANCELED
     assert [invoice.total_cents for invoice in gateway.invoices(customer)] == [60, 600]
+
+
+def test_a_subscription_that_never_began_need_not_be_cancelled(
+    gateway: StripeGateway, stripe_world: StripeWorld
+) -> None:
+    _, subscription = subscribed(gateway, stripe_world)
+    stripe_world.objects[subscription]["status"] = "incomplete_expired"
+    gateway.cancel_subscription(subscription, key="cancel:1")
+    assert asked(stripe_world, "DELETE", f"subscriptions/{subscription}") == []
 
 
 def test_invoices_come_newest_first_up_to_a_limit(gateway: StripeGateway, stripe_world: StripeWorld) -> None:
@@ -316,6 +336,16 @@ def test_without_a_subscription_the_card_is_the_default_one_or_else_the_newest(
         card = gateway.card_of(customer)
         assert card is not None
         assert card.fingerprint == objects.fingerprint(expected)
+
+
+def test_what_is_paid_with_but_is_no_card_is_passed_over(gateway: StripeGateway, stripe_world: StripeWorld) -> None:
+    customer, subscription = subscribed(gateway, stripe_world)
+    wallet = {name: value for name, value in stripe_world.all("payment_method")[0].items() if name != "card"}
+    stripe_world.put(wallet | {"id": "pm_wallet", "type": "link", "link": {"email": None}})
+    stripe_world.objects[subscription]["default_payment_method"] = "pm_wallet"
+    card = gateway.card_of(customer)
+    assert card is not None
+    assert card.fingerprint == objects.fingerprint(GOOD_CARD)
 
 
 def test_usage_counts_once_however_often_it_is_sent(gateway: StripeGateway, stripe_world: StripeWorld) -> None:
