@@ -182,7 +182,7 @@ def _portal_page(
         customer=person.id,
         back=_path(person.data.get("return_url", "/account/plan")),
         subscription=_subscription_facts(held) if held is not None else None,
-        card=f"{card['brand']} ending in {card['last4']}" if card else None,
+        card=f"{card['brand'].capitalize()} ending in {card['last4']}" if card else None,
         invoices=[
             {**each.data, "amount": f"{each.data['total_cents'] / 100:.2f} {each.data['currency'].upper()}"}
             for each in pretended.all_of(session, Kind.INVOICE, person.id)[:12]
@@ -253,7 +253,7 @@ def _identity_page(
         error.status if error else 200,
         check={"id": held.id, "open": held.data["state"] == "requires_input", "back": _path(held.data["return_url"])},
         name=account.name if name is None else name,
-        problems={code: problem_words(code) for code in PROBLEMS},
+        problems={code: problem_words(code).split(". ")[0] for code in PROBLEMS},
         error=error.message if error else None,
     )
 
