@@ -92,9 +92,13 @@ def refuse(
 
 
 def note(session: Session, digests: Iterable[str]) -> None:
-    """Count one attempt under each digest, and forget those older than a day."""
-    session.execute(delete(FailedLogin).where(FailedLogin.at < now() - KEPT))
+    """Count one attempt under each digest."""
     session.add_all(FailedLogin(who_digest=digest) for digest in digests)
+
+
+def forget_old(session: Session) -> None:
+    """Forget attempts older than a day."""
+    session.execute(delete(FailedLogin).where(FailedLogin.at < now() - KEPT))
 
 
 def network(address: str) -> str:

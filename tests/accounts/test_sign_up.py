@@ -162,8 +162,8 @@ def test_one_network_may_not_sign_up_without_end(door: Accounts) -> None:
 
 def test_closed(door: Accounts) -> None:
     closed = door.settings.model_copy(update={"accounts": AccountSettings(sign_up="closed"), "contact": "Mary"})
-    with pytest.raises(Forbidden) as said:
-        door.sign_up(ADA, settings=closed)
+    with pytest.raises(Forbidden) as said, door.world.databases.reading() as session:
+        registration.may_sign_up(session, address="", settings=closed)
     assert said.value.fix == "Ask Mary for an account."
     with pytest.raises(Forbidden), door.world.databases.writing() as session:
         registration.register(session, email=ADA, name="", password_hash="x", address="", settings=closed)
