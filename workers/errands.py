@@ -16,7 +16,6 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import select
 
-import app.voices.entitlements  # noqa: F401 - when a plan changes here, voices follow it
 from app.accounts import housekeeping
 from app.accounts.models import LegalHold
 from app.billing import disputes, incoming, outgoing, sandbox_world, subscriptions

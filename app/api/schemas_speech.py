@@ -84,19 +84,21 @@ class History(BaseModel):
 class Price(BaseModel):
     """A sum of money."""
 
-    amount: str = Field("0", description="In the currency's unit.")
-    currency: Literal["usd"] = Field("usd", description="Currency.")
+    amount: str = Field(description="In the currency's unit.", examples=["0.24"])
+    currency: str = Field(description="Three-letter code.", examples=["eur"])
 
 
 class Subscription(BaseModel):
     """The plan and what is left of it."""
 
     tier: str = Field(description="Id of the plan.", examples=["creator"])
-    status: Literal["free", "active"] = Field(description="free, or active for a paid plan.")
-    character_count: int = Field(description="Characters spoken this month.")
-    character_limit: int = Field(description="Characters that the plan gives a month.")
-    next_character_count_reset_unix: int = Field(description="When the next month begins, seconds since 1970.")
-    voice_slots_used: int = Field(description="Cloned voices that there are.")
+    status: Literal["free", "active", "past_due"] = Field(
+        description="free, active for a paid plan, or past_due while a payment is missing."
+    )
+    character_count: int = Field(description="Characters spoken or held in this period.")
+    character_limit: int = Field(description="Characters of this period's allowance, with what was refunded.")
+    next_character_count_reset_unix: int = Field(description="When the next period begins, seconds since 1970.")
+    voice_slots_used: int = Field(description="Cloned voices that there are, but for those that the plan switched off.")
     voice_limit: int = Field(description="Cloned voices that the plan allows.")
     can_use_instant_voice_cloning: bool = Field(
         description="Whether this account may clone: plan, person and standing."
@@ -105,14 +107,14 @@ class Subscription(BaseModel):
     professional_voice_limit: int = Field(0, description="Always 0.")
     professional_voice_slots_used: int = Field(0, description="Always 0.")
     professional_voice_slots_used_in_workspace: int = Field(0, description="Always 0.")
-    can_extend_character_limit: bool = Field(False, description="Always false.")
-    allowed_to_extend_character_limit: bool = Field(False, description="Always false.")
-    max_credit_limit_extension: int = Field(0, description="Always 0.")
+    can_extend_character_limit: bool = Field(description="Whether the plan sells characters beyond its allowance.")
+    allowed_to_extend_character_limit: bool = Field(description="Whether the holder lets such characters be billed.")
+    max_credit_limit_extension: int = Field(description="How many at most in a period; 0 unless the holder allows it.")
     can_extend_voice_limit: bool = Field(False, description="Always false.")
     voice_add_edit_counter: int = Field(0, description="Always 0: edits are not counted.")
     character_refresh_period: Literal["monthly_period"] = Field("monthly_period", description="Always monthly.")
     billing_period: Literal["monthly_period"] = Field("monthly_period", description="Always monthly.")
-    current_overage: Price = Field(default_factory=Price, description="Always nothing: no clip goes beyond the plan.")
+    current_overage: Price = Field(description="What the characters beyond the allowance cost in this period so far.")
     open_invoices: list[str] = Field(default_factory=list, description="Always empty.")
     has_open_invoices: bool = Field(False, description="Always false.")
 

@@ -133,8 +133,8 @@ def test_a_voice_that_is_off_for_the_plan_takes_no_slot_but_gets_a_free_one_firs
 
 def test_drafts_switch_no_made_voice_off(world: World) -> None:
     account = world.account(plan="creator")
-    made = [world.voice(account) for _ in range(STARTER)]
     drafts = [world.voice(account, VoiceState.DRAFT) for _ in range(2)]
+    made = [world.voice(account) for _ in range(STARTER)]
     put_on(world, account, "starter")
     assert standing(world, *made) == [READY] * STARTER
     with pytest.raises(Refused, match="in use"):
