@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tests.stripe_fake import objects
+from tests.stripe_fake import catalog, objects
 from tests.stripe_fake.forms import unflatten
 from tests.stripe_fake.objects import Object
 from tests.stripe_fake.world import Declined, StripeWorld
@@ -209,13 +209,13 @@ def _create_price(world: StripeWorld, held: Object, params: Object) -> Object:
             raise Refusal(400, f"A price (`{old['id']}`) already uses that lookup key.")
         old["lookup_key"] = None
     _held(world, params["product"])
-    return world.put(objects.price(world.now(), params))
+    return world.put(catalog.price(world.now(), params))
 
 
 def _create_product(world: StripeWorld, held: Object, params: Object) -> Object:
     if params.get("id") in world.objects:
         raise Refusal(400, "Product already exists.", code="resource_already_exists")
-    return world.put(objects.product(world.now(), params))
+    return world.put(catalog.product(world.now(), params))
 
 
 def _list_subscriptions(world: StripeWorld, held: Object, params: Object) -> Object:
@@ -269,15 +269,15 @@ def _redact(world: StripeWorld, held: Object, params: Object) -> Object:
 
 
 def _update_configuration(world: StripeWorld, held: Object, params: Object) -> Object:
-    held.update({name: value for name, value in objects.portal_configuration(0, params).items() if name == "features"})
+    held.update({name: value for name, value in catalog.portal_configuration(0, params).items() if name == "features"})
     return held
 
 
 def _tax(world: StripeWorld, held: Object, params: Object) -> Object:
-    return objects.tax_settings(active=world.tax_active)
+    return catalog.tax_settings(active=world.tax_active)
 
 
-_create_endpoint = _making(objects.webhook_endpoint, answer_more={"secret": "whsec_fake"})
+_create_endpoint = _making(catalog.webhook_endpoint, answer_more={"secret": "whsec_fake"})
 ROUTES: dict[tuple[str, str], tuple[Any, Handler]] = {
     ("POST", "customers"): (p.CustomerCreateParams, _create_customer),
     ("GET", "customers/ID"): (p.CustomerRetrieveParams, _get),
@@ -290,7 +290,7 @@ ROUTES: dict[tuple[str, str], tuple[Any, Handler]] = {
     ),
     ("POST", "billing_portal/configurations"): (
         p.billing_portal.ConfigurationCreateParams,
-        _making(objects.portal_configuration),
+        _making(catalog.portal_configuration),
     ),
     ("POST", "billing_portal/configurations/ID"): (
         p.billing_portal.ConfigurationUpdateParams,
@@ -301,7 +301,7 @@ ROUTES: dict[tuple[str, str], tuple[Any, Handler]] = {
     ("GET", "prices"): (p.PriceListParams, _list_prices),
     ("POST", "prices"): (p.PriceCreateParams, _create_price),
     ("GET", "billing/meters"): (p.billing.MeterListParams, _listing("billing.meter", "status")),
-    ("POST", "billing/meters"): (p.billing.MeterCreateParams, _making(objects.meter)),
+    ("POST", "billing/meters"): (p.billing.MeterCreateParams, _making(catalog.meter)),
     ("POST", "billing/meter_events"): (p.billing.MeterEventCreateParams, _record_usage),
     ("GET", "subscriptions"): (p.SubscriptionListParams, _list_subscriptions),
     ("GET", "subscriptions/ID"): (p.SubscriptionRetrieveParams, _get),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from decimal import Decimal
 from typing import Any
 
 Object = dict[str, Any]
@@ -17,7 +16,8 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{next(_numbers):08d}fake"
 
 
-def _base(kind: str, prefix: str, now: int) -> Object:
+def base(kind: str, prefix: str, now: int) -> Object:
+    """What most objects begin with."""
     return {"id": new_id(prefix), "object": kind, "created": now, "livemode": False, "metadata": {}}
 
 
@@ -28,7 +28,7 @@ def page(data: list[Object], url: str) -> Object:
 
 def customer(now: int, *, email: str, metadata: Object) -> Object:
     """A customer."""
-    return _base("customer", "cus", now) | {
+    return base("customer", "cus", now) | {
         "email": email,
         "metadata": metadata,
         "name": None,
@@ -39,7 +39,7 @@ def customer(now: int, *, email: str, metadata: Object) -> Object:
 
 def card(now: int, *, customer: str, number: str) -> Object:
     """A payment method: the same number has the same fingerprint."""
-    return _base("payment_method", "pm", now) | {
+    return base("payment_method", "pm", now) | {
         "type": "card",
         "customer": customer,
         "billing_details": dict(_NOBODY),
@@ -60,63 +60,6 @@ def fingerprint(number: str) -> str:
     return hashlib.sha256(number.encode()).hexdigest()[:16]
 
 
-def product(now: int, given: Object) -> Object:
-    """A product."""
-    return _base("product", "prod", now) | {
-        "id": given.get("id") or new_id("prod"),
-        "name": given["name"],
-        "description": given.get("description"),
-        "metadata": given.get("metadata", {}),
-        "active": True,
-        "images": [],
-        "marketing_features": [],
-        "type": "service",
-        "updated": now,
-    }
-
-
-def price(now: int, given: Object) -> Object:
-    """A price, monthly or metered."""
-    recurring = given.get("recurring", {})
-    cents = Decimal(given.get("unit_amount_decimal") or given["unit_amount"])
-    return _base("price", "price", now) | {
-        "active": True,
-        "billing_scheme": "per_unit",
-        "currency": given["currency"],
-        "lookup_key": given.get("lookup_key"),
-        "metadata": given.get("metadata", {}),
-        "nickname": given.get("nickname"),
-        "product": given["product"],
-        "recurring": {
-            "interval": recurring["interval"],
-            "interval_count": 1,
-            "meter": recurring.get("meter"),
-            "trial_period_days": None,
-            "usage_type": recurring.get("usage_type", "licensed"),
-        },
-        "tax_behavior": "unspecified",
-        "type": "recurring",
-        "unit_amount": int(cents) if cents == int(cents) else None,
-        "unit_amount_decimal": str(cents),
-    }
-
-
-def meter(now: int, given: Object) -> Object:
-    """A meter."""
-    made = _base("billing.meter", "mtr", now) | {
-        "display_name": given["display_name"],
-        "event_name": given["event_name"],
-        "default_aggregation": given["default_aggregation"],
-        "customer_mapping": given.get("customer_mapping", {"event_payload_key": "stripe_customer_id", "type": "by_id"}),
-        "value_settings": given.get("value_settings", {"event_payload_key": "value"}),
-        "event_time_window": None,
-        "status": "active",
-        "status_transitions": {"deactivated_at": None},
-        "updated": now,
-    }
-    return _without(made, "metadata")
-
-
 def meter_event(now: int, given: Object) -> Object:
     """Usage of one customer."""
     return {
@@ -132,7 +75,7 @@ def meter_event(now: int, given: Object) -> Object:
 
 def subscription(now: int, *, customer: str, card: str, prices: list[Object], given: Object, period: int) -> Object:
     """A subscription that has just been paid."""
-    made = _base("subscription", "sub", now)
+    made = base("subscription", "sub", now)
     items = [subscription_item(now, made["id"], price, now, now + period) for price in prices]
     return made | {
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
@@ -160,7 +103,7 @@ def subscription(now: int, *, customer: str, card: str, prices: list[Object], gi
 def subscription_item(now: int, subscription: str, price: Object, start: int, end: int) -> Object:
     """One thing that a subscription is for: periods are kept here."""
     metered = price["recurring"]["usage_type"] == "metered"
-    made = _base("subscription_item", "si", now) | {
+    made = base("subscription_item", "si", now) | {
         "current_period_end": end,
         "current_period_start": start,
         "discounts": [],
@@ -169,7 +112,7 @@ def subscription_item(now: int, subscription: str, price: Object, start: int, en
         "subscription": subscription,
         "tax_rates": [],
     }
-    return _without(made, "livemode") | ({} if metered else {"quantity": 1})
+    return without(made, "livemode") | ({} if metered else {"quantity": 1})
 
 
 def _plan_of(price: Object) -> Object:
@@ -194,7 +137,7 @@ def _plan_of(price: Object) -> Object:
 
 def invoice(now: int, *, subscription: Object, total: int, paid: bool, number: int) -> Object:
     """An invoice of a subscription."""
-    made = _base("invoice", "in", now)
+    made = base("invoice", "in", now)
     nothing = ("amount_overpaid", "amount_shipping", "starting_balance")
     nothing += ("post_payment_credit_notes_amount", "pre_payment_credit_notes_amount")
     return made | {
@@ -238,7 +181,7 @@ def invoice(now: int, *, subscription: Object, total: int, paid: bool, number: i
 
 def charge(now: int, *, customer: str, card: str, amount: int, currency: str) -> Object:
     """A payment that went through."""
-    return _base("charge", "ch", now) | {
+    return base("charge", "ch", now) | {
         "amount": amount,
         "amount_captured": amount,
         "amount_refunded": 0,
@@ -256,7 +199,7 @@ def charge(now: int, *, customer: str, card: str, amount: int, currency: str) ->
 
 def dispute(now: int, *, charge: Object, reason: str) -> Object:
     """A dispute of a payment."""
-    return _base("dispute", "du", now) | {
+    return base("dispute", "du", now) | {
         "amount": charge["amount"],
         "balance_transactions": [],
         "charge": charge["id"],
@@ -279,17 +222,17 @@ def dispute(now: int, *, charge: Object, reason: str) -> Object:
 
 def fraud_warning(now: int, *, charge: str) -> Object:
     """What a bank says before there is a dispute."""
-    made = _base("radar.early_fraud_warning", "issfr", now) | {
+    made = base("radar.early_fraud_warning", "issfr", now) | {
         "actionable": True,
         "charge": charge,
         "fraud_type": "made_with_stolen_card",
     }
-    return _without(made, "metadata")
+    return without(made, "metadata")
 
 
 def checkout_session(now: int, given: Object) -> Object:
     """A session of the hosted checkout page."""
-    made = _base("checkout.session", "cs_test", now)
+    made = base("checkout.session", "cs_test", now)
     return made | {
         "allow_promotion_codes": given.get("allow_promotion_codes") == "true",
         "automatic_tax": {"enabled": given.get("automatic_tax", {}).get("enabled") == "true", "status": None},
@@ -314,8 +257,8 @@ def checkout_session(now: int, given: Object) -> Object:
 
 def portal_session(now: int, given: Object) -> Object:
     """A session of the hosted customer portal."""
-    made = _base("billing_portal.session", "bps", now)
-    return _without(made, "metadata") | {
+    made = base("billing_portal.session", "bps", now)
+    return without(made, "metadata") | {
         "configuration": given.get("configuration", "bpc_of_the_dashboard"),
         "customer": given["customer"],
         "return_url": given.get("return_url"),
@@ -323,51 +266,9 @@ def portal_session(now: int, given: Object) -> Object:
     }
 
 
-def portal_configuration(now: int, given: Object) -> Object:
-    """What the customer portal offers."""
-    wanted = given["features"]
-    cancel, update = wanted.get("subscription_cancel", {}), wanted.get("customer_update", {})
-    off: Object = {"enabled": False}
-    return _base("billing_portal.configuration", "bpc", now) | {
-        "active": True,
-        "business_profile": {"headline": None, "privacy_policy_url": None, "terms_of_service_url": None},
-        "default_return_url": given.get("default_return_url"),
-        "features": {
-            "customer_update": {
-                "allowed_updates": update.get("allowed_updates") or [],
-                "enabled": _is_on(update),
-            },
-            "invoice_history": {"enabled": _is_on(wanted.get("invoice_history", off))},
-            "payment_method_update": {"enabled": _is_on(wanted.get("payment_method_update", off))},
-            "subscription_cancel": {
-                "cancellation_reason": {"enabled": False, "options": []},
-                "enabled": _is_on(cancel),
-                "mode": cancel.get("mode", "at_period_end"),
-                "proration_behavior": "none",
-            },
-            "subscription_pause": {"duration": {"interval_options": [], "type": "indefinite"}, "enabled": False},
-            "subscription_update": {
-                "default_allowed_updates": [],
-                "enabled": _is_on(wanted.get("subscription_update", off)),
-                "proration_behavior": "none",
-                "schedule_at_period_end": {"conditions": []},
-                "trial_update_behavior": "end_trial",
-            },
-        },
-        "is_default": False,
-        "login_page": {"enabled": False, "url": None},
-        "metadata": given.get("metadata", {}),
-        "updated": now,
-    }
-
-
-def _is_on(feature: Object) -> bool:
-    return bool(feature.get("enabled") in (True, "true"))
-
-
 def verification_session(now: int, given: Object) -> Object:
     """A check of identity that was just begun."""
-    made = _base("identity.verification_session", "vs", now)
+    made = base("identity.verification_session", "vs", now)
     document = given.get("options", {}).get("document", {})
     return made | {
         "client_reference_id": given.get("client_reference_id"),
@@ -381,30 +282,6 @@ def verification_session(now: int, given: Object) -> Object:
         "type": given["type"],
         "url": f"https://verify.stripe.com/start/{made['id']}",
         "verified_outputs": None,
-    }
-
-
-def webhook_endpoint(now: int, given: Object) -> Object:
-    """Where events are sent; the secret is only in the answer that made it."""
-    return _base("webhook_endpoint", "we", now) | {
-        "api_version": given.get("api_version"),
-        "description": given.get("description"),
-        "enabled_events": given["enabled_events"],
-        "metadata": given.get("metadata", {}),
-        "status": "enabled",
-        "url": given["url"],
-    }
-
-
-def tax_settings(*, active: bool) -> Object:
-    """Whether Stripe Tax is set up."""
-    return {
-        "object": "tax.settings",
-        "defaults": {"provider": "stripe", "tax_behavior": "inclusive" if active else None, "tax_code": None},
-        "head_office": None,
-        "livemode": False,
-        "status": "active" if active else "pending",
-        "status_details": {"active": {}} if active else {"pending": {"missing_fields": ["head_office"]}},
     }
 
 
@@ -423,5 +300,6 @@ def event(now: int, kind: str, about: Object) -> Object:
     }
 
 
-def _without(made: Object, *names: str) -> Object:
+def without(made: Object, *names: str) -> Object:
+    """An object less some fields."""
     return {name: value for name, value in made.items() if name not in names}
