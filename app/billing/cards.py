@@ -42,3 +42,17 @@ def _look_for_banned(session: Session, account: Account, fingerprint: str) -> No
     banned = session.scalar(query)
     if banned is not None:
         disputes.note_linked_card(session, account, banned, fingerprint)
+
+
+def accounts_with_cards_of(session: Session, account: Account, limit: int = 20) -> list[Account]:
+    """Other accounts that have paid with a card of this one, oldest first."""
+    own = select(CardSeen.fingerprint).where(CardSeen.account_id == account.id)
+    query = (
+        select(Account)
+        .where(
+            Account.id.in_(select(CardSeen.account_id).where(CardSeen.fingerprint.in_(own))), Account.id != account.id
+        )
+        .order_by(Account.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query))

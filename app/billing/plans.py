@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from app.accounts.models import Account
 
 TO_128K = ("mp3_*_32", "mp3_*_48", "mp3_*_64", "mp3_*_96", "mp3_*_128")
+TO_44_KHZ = (*TO_128K, "mp3_*_192", "*_8000", "*_16000", "*_22050", "*_24000", "*_32000", "*_44100")
 TO_24_KHZ = ("*_8000", "*_16000", "*_22050", "*_24000")
 
 
@@ -47,7 +48,7 @@ PLANS: dict[str, Plan] = {
         #    id         name        price  characters  voices  at once  priority  overage  formats
         Plan("free",    "Free",         0,     10_000,      0,       2,        9,       0, TO_128K + TO_24_KHZ),
         Plan("starter", "Starter",    600,     30_000,      3,       3,        6,      30, TO_128K + TO_24_KHZ),
-        Plan("creator", "Creator",  2_200,    120_000,     10,       5,        5,      24, (*TO_128K, "mp3_*_192", *TO_24_KHZ, "*_32000", "*_44100")),
+        Plan("creator", "Creator",  2_200,    120_000,     10,       5,        5,      24, TO_44_KHZ),
         Plan("studio",  "Studio",   9_900,    600_000,     50,      10,        3,      18, ("*",)),
     )
 }  # fmt: skip

@@ -1,11 +1,12 @@
-"""Moderator pages: settle consents, trace audio. They share the look of the site, and nothing else."""
+"""Moderator pages: settle consents, trace audio, look into signals and accounts. They share the look
+of the site, and nothing else."""
 
 from fastapi import APIRouter
 
-from app.console import consents, traces
+from app.console import accounts, consents, signals, traces
 
 router = APIRouter(prefix="/console")
-for part in (consents, traces):
+for part in (consents, traces, signals, accounts):
     router.include_router(part.router)
 
 __all__ = ["router"]
