@@ -147,9 +147,10 @@ def _consents(gallery: Gallery, world: World, owner: Account) -> None:
     world.decide(world.consent_in_review(drafts["refused"]), approve=False, reason="Another person was reading.")
     waiting = world.consent_in_review(drafts["in review"])
     gallery.shown["console consent"] = (f"/console/consents/{waiting.public_id}", "Is this the person in the sample")
-    world.change(owner, plan="free")
-    refused_clone = drafts["verified, gate closed"]
-    world.give_consent(refused_clone)
+    world.ask(drafts["verified, gate closed"])
+    world.submit(drafts["verified, gate closed"])
+    world.change(owner, plan="free")  # cancelled, or not paid, while the recording waited
+    world.hear(world.take(JobKind.CONSENT))
     world.change(owner, plan="studio")
     settled = world.consent_in_review(drafts["verified"])
     world.decide(settled, approve=True, reason="I heard her say yes.")

@@ -219,8 +219,10 @@ def test_a_voice_that_could_not_be_made_can_be_tried_again(fresh: Service, visit
         voice = fresh.world.voice(person.account, VoiceState.FAILED)
     else:
         voice = fresh.world.voice(person.account, VoiceState.DRAFT)
-        fresh.world.change(person.account, plan="free")
-        fresh.world.give_consent(voice)
+        fresh.world.ask(voice)
+        fresh.world.submit(voice)
+        fresh.world.change(person.account, plan="free")  # while the recording waited
+        fresh.world.hear(fresh.world.take(JobKind.CONSENT))
         fresh.world.change(person.account, plan="creator")
     path = f"/voices/{voice.public_id}"
     assert ("post", f"{path}/consent/start") in Page.read(person.get(path).text).forms
