@@ -72,9 +72,15 @@ def note_linked_card(session: Session, account: Account, banned: Account, finger
 
 
 def settle_signal(session: Session, signal: Signal, actor: Actor, note: str) -> None:
-    """Close a signal; when no other one restricts the account, it may clone again. For moderators and for events."""
+    """Close a signal; when no other one restricts the account, it may clone again. For moderators and for events.
+
+    Settling a closed one changes nothing.
+    """
     account = session.get_one(Account, signal.account_id)
     lock(session, account)
+    session.refresh(signal)
+    if signal.closed_at is not None:
+        return
     close_signal(session, signal, actor, note)
     session.flush()
     restricted_by_us = signal.restricted and account.state is Standing.RESTRICTED

@@ -101,6 +101,19 @@ def test_what_a_moderator_decided_is_neither_softened_nor_lifted(desk: Desk, sta
     assert _standing(desk, account) is standing
 
 
+def test_a_dispute_that_is_long_won_lifts_nothing_later(desk: Desk) -> None:
+    account, _ = desk.subscriber()
+    dispute = desk.stripe.open_dispute(_charge(desk, account))
+    desk.deliver()
+    desk.stripe.close_dispute(dispute, "won")
+    desk.deliver()
+    desk.world.set_standing(account, Standing.RESTRICTED)
+    desk.stripe.emit("charge.dispute.closed", desk.stripe.objects[dispute])
+    desk.deliver()
+    _settle(desk, desk.signals(account)[0])
+    assert _standing(desk, account) is Standing.RESTRICTED
+
+
 def test_a_suspension_that_ends_does_not_free_from_a_dispute(desk: Desk) -> None:
     account, _ = desk.subscriber()
     desk.world.set_standing(account, Standing.SUSPENDED)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.orm import Session
 
 from app.accounts.models import Account
 from app.billing import checkout, refreshing, subscriptions
@@ -15,6 +16,7 @@ from app.billing.models import BillingCustomer, SubscriptionStatus
 from app.core.audit import AuditEntry
 from app.core.db import now
 from app.core.errors import Invalid
+from app.core.states import lock
 from tests.billing.desk import Desk
 from tests.world import OPERATOR, actor_of
 
@@ -63,6 +65,25 @@ def test_the_grace_of_somebody_who_has_paid_does_not_end_the_plan(desk: Desk) ->
     desk.stripe.recover_payment(subscription)
     desk.deliver()
     assert desk.subscription(account).grace_until is None
+    _end_graces(desk)
+    assert desk.fresh(account).plan == "starter"
+
+
+def test_a_payment_that_comes_while_graces_end_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    if desk.tools.databases.engine.dialect.name == "sqlite":
+        pytest.skip("on SQLite one writer waits for the other")
+    account, subscription = desk.subscriber()
+    desk.stripe.fail_payment(subscription)
+    desk.deliver()
+    desk.end_grace(account)
+
+    def slow(session: Session, subject: Account) -> None:
+        monkeypatch.undo()
+        desk.stripe.recover_payment(subscription)
+        desk.deliver()
+        lock(session, subject)
+
+    monkeypatch.setattr(subscriptions, "lock", slow)
     _end_graces(desk)
     assert desk.fresh(account).plan == "starter"
 
