@@ -9,11 +9,13 @@ from pydantic import ValidationError
 
 from app.settings import Settings
 
+WEB = {"secure_cookies": True, "public_url": "https://vouch.example.org", "secret_file": "/etc/vouch/secret.key"}
 SAFE: dict[str, Any] = {
     "environment": "production",
     "database": {"url": "postgresql://vouch@db/vouch"},
     "broker": {"url": "redis://broker/0"},
-    "web": {"secure_cookies": True, "public_url": "https://vouch.example.org"},
+    "web": WEB,
+    "mail": {"url": "smtp://mail.example.org"},
     "provenance": {"key_directory": "/etc/vouch/keys"},
 }
 
@@ -36,9 +38,14 @@ def test_every_real_broker_is_taken(broker: str) -> None:
         ({"broker": {}}, "VOUCH_BROKER__URL"),
         ({"broker": {"url": "filesystem://"}}, "VOUCH_BROKER__URL"),
         ({"broker": {"url": "memory://"}}, "VOUCH_BROKER__URL"),
-        ({"web": {"public_url": "https://vouch.example.org"}}, "VOUCH_WEB__SECURE_COOKIES"),
-        ({"web": {"secure_cookies": True}}, "VOUCH_WEB__PUBLIC_URL"),
-        ({"web": {"secure_cookies": True, "public_url": "http://vouch.example.org"}}, "VOUCH_WEB__PUBLIC_URL"),
+        ({"web": {**WEB, "secure_cookies": False}}, "VOUCH_WEB__SECURE_COOKIES"),
+        ({"web": {**WEB, "public_url": ""}}, "VOUCH_WEB__PUBLIC_URL"),
+        ({"web": {**WEB, "public_url": "http://vouch.example.org"}}, "VOUCH_WEB__PUBLIC_URL"),
+        ({"web": {**WEB, "secret_file": None}}, "VOUCH_WEB__SECRET_FILE"),
+        ({"mail": {}}, "VOUCH_MAIL__URL"),
+        ({"mail": {"url": "console:"}}, "VOUCH_MAIL__URL"),
+        ({"billing": {"stripe_secret_key": "sk_live_1"}}, "VOUCH_BILLING__STRIPE_WEBHOOK_SECRET"),
+        ({"accounts": {"staff_second_factor": False}}, "VOUCH_ACCOUNTS__STAFF_SECOND_FACTOR"),
         ({"provenance": {}}, "VOUCH_PROVENANCE__KEY_DIRECTORY"),
         ({"test_consent_statement": "Yes."}, "VOUCH_TEST_CONSENT_STATEMENT"),
     ],
@@ -53,7 +60,19 @@ def test_production_names_what_is_not_safe(change: dict[str, Any], name: str) ->
 def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(environment="production")
-    assert str(caught.value).count("VOUCH_") == 5
+    assert str(caught.value).count("VOUCH_") == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "provider"),
+    [
+        ({"environment": "development"}, "sandbox"),
+        ({}, "operator"),
+        ({"billing": {"stripe_secret_key": "sk_live_1", "stripe_webhook_secret": "whsec_1"}}, "stripe"),
+    ],
+)
+def test_there_is_no_sandbox_in_production(change: dict[str, Any], provider: str) -> None:
+    assert Settings(**{**SAFE, **change}).billing_provider == provider
 
 
 def test_settings_cannot_be_changed_after_start() -> None:
