@@ -39,7 +39,7 @@ def test_from_the_form_to_the_first_session(door: Accounts) -> None:
     assert mail.to == ADA
     assert f"{door.settings.public_url}/sign-up/confirm?token=" in mail.text
     with pytest.raises(Forbidden, match="open the link in the mail") as waits:
-        door.enter(ADA)
+        door.check(ADA, GOOD)
     assert waits.value.code == "login.unproved"
     with pytest.raises(Unauthenticated):
         door.enter(ADA, OTHER)  # what waits is said only to who knows the password
