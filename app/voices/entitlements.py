@@ -21,10 +21,6 @@ from app.voices.models import Consent, DisabledFor, Voice, VoiceState
 from app.voices.service import NEEDS_CONSENT, clone_verdict, hold_still, lock_account, switch_off
 
 MADE = (VoiceState.CLONING, VoiceState.READY)
-NO_ROOM = (
-    "Your plan has no room for this voice, so it is switched off. Nothing of it is lost: it comes back by itself when "
-    "you choose a larger plan or delete another voice."
-)
 REASON = "the plan has no room for it"
 
 
@@ -36,15 +32,17 @@ def fit_voices(session: Session, account: Account, actor: Actor) -> None:
     cancelled. Voices that are off for their consent or by a decision stay as they are.
     """
     lock_account(session, account)
-    slots = plan_of(account).voice_slots
+    slots, problem = plan_of(account).voice_slots, no_room(account)
     made = _voices(session, account, MADE)
     for voice in made[slots:][::-1]:
         under_way = hold_still(session, voice)
         if voice.state in MADE:  # not if making it has failed meanwhile
-            switch_off(session, voice, DisabledFor.PLAN, NO_ROOM, under_way, actor, REASON)
+            switch_off(session, voice, DisabledFor.PLAN, problem, under_way, actor, REASON)
     room = slots - len(made)
     for voice in _voices(session, account, (VoiceState.DISABLED,), DisabledFor.PLAN):
-        if room > 0 and _bring_back(session, account, voice, actor):
+        if room <= 0:
+            voice.problem = problem
+        elif _bring_back(session, account, voice, actor):
             room -= 1
 
 
@@ -52,7 +50,21 @@ def switch_off_if_over(session: Session, voice: Voice, actor: Actor) -> None:
     """A voice has just been made: if the plan has changed meanwhile, it may have no room for it any more."""
     account = session.get_one(Account, voice.account_id, populate_existing=True)
     if len(_voices(session, account, MADE)) > plan_of(account).voice_slots:
-        switch_off(session, voice, DisabledFor.PLAN, NO_ROOM, [], actor, REASON)
+        switch_off(session, voice, DisabledFor.PLAN, no_room(account), [], actor, REASON)
+
+
+def no_room(account: Account) -> str:
+    """Why a voice is off that the plan has no room for, and what switches it on again, for the person."""
+    plan = plan_of(account)
+    if plan.voice_slots == 0:
+        return (
+            f"The {plan.name} plan has stock voices only, so this voice is switched off. Nothing of it is lost: it "
+            "comes back by itself when you choose a paid plan."
+        )
+    return (
+        f"The {plan.name} plan has no room for this voice, so it is switched off. Nothing of it is lost: it comes back "
+        "by itself when you choose a larger plan or delete another voice."
+    )
 
 
 def _voices(
@@ -86,7 +98,7 @@ def _make_again(session: Session, account: Account, voice: Voice, actor: Actor) 
     stopped = jobs.latest(session, voice.id, JobKind.CLONE)
     verdict = clone_verdict(session, account)
     if stopped is None or not verdict.allowed:
-        voice.problem = f"{verdict.message} {verdict.fix}".strip() or NO_ROOM
+        voice.problem = f"{verdict.message} {verdict.fix}".strip() or no_room(account)
         return False
     voice.consent_in_force, voice.disabled_for, voice.problem = True, None, None
     move(session, voice, VoiceState.CLONING, actor, reason="the plan has room for it again")

@@ -209,7 +209,7 @@ def in_use(session: Session, uploads: Sequence[Upload]) -> bool:
 
 
 def voice_of(session: Session, account: Account, public_id: str, *, details: bool = False) -> Voice:
-    """A voice that the account may use: its own or a stock voice. Raises NotFound for any other.
+    """A voice that the account may use: its own or a stock voice of the engine in use. Raises NotFound for any other.
 
     `details` loads its samples with their files, and its consents.
     """
@@ -217,7 +217,8 @@ def voice_of(session: Session, account: Account, public_id: str, *, details: boo
     if details:
         query = query.options(selectinload(Voice.samples).selectinload(Sample.files), selectinload(Voice.consents))
     voice = session.scalar(query)
-    if voice is None or voice.account_id not in (None, account.id):
+    retired = voice is not None and voice.stock_id is not None and voice.state is not VoiceState.READY
+    if voice is None or retired or voice.account_id not in (None, account.id):
         raise NotFound("voice_not_found", "There is no such voice.")
     return voice
 

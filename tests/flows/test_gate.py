@@ -22,6 +22,7 @@ from app.jobs.models import Job, JobKind
 from app.speech.models import Clip
 from app.voices import service
 from app.voices.models import Voice, VoiceState
+from app.voices.stock import retire_stock_voices
 from tests.world import GOOD_SAMPLE, World, actor_of, upload
 
 DAY = timedelta(days=1)
@@ -139,6 +140,14 @@ def test_nobody_speaks_with_a_voice_of_another_account_or_a_deleted_one(world: W
     world.delete(voice)
     with pytest.raises(NotFound):
         world.speak(owner, voice)
+
+
+def test_nobody_speaks_with_a_stock_voice_that_the_engine_no_longer_has(world: World) -> None:
+    account, voice = world.account(), world.stock_voice()
+    with world.databases.writing() as session:
+        retire_stock_voices(session, keep=[])
+    with pytest.raises(NotFound):
+        world.speak(account, voice)
 
 
 def test_a_stock_voice_is_for_everybody_with_an_allowance(world: World) -> None:

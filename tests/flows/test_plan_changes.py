@@ -65,6 +65,7 @@ def test_without_a_paid_plan_every_cloned_voice_is_off(world: World, five: tuple
     account, voices = five
     put_on(world, account, "free")
     assert standing(world, *voices) == [OFF_FOR_PLAN] * len(voices)
+    assert "Free plan has stock voices only" in world.get(Voice, voices[0].id).problem
     world.speak(account, world.stock_voice())
 
 
@@ -73,6 +74,7 @@ def test_voices_come_back_oldest_first_and_speak_at_once(world: World, five: tup
     put_on(world, account, "free")
     put_on(world, account, "starter")
     assert standing(world, *voices) == [READY] * STARTER + [OFF_FOR_PLAN] * 2
+    assert "larger plan or delete another voice" in world.get(Voice, voices[-1].id).problem
     put_on(world, account, "creator")
     assert standing(world, *voices) == [READY] * len(voices)
     world.speak(account, voices[-1])
