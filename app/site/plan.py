@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.identity import Caller, SignedIn, acting, looking
 from app.accounts.models import Account
+from app.accounts.rules import is_verified
 from app.billing import checkout
 from app.billing.gateway import Gateway, GatewayDown, gateway_of
 from app.billing.ledger import balance_of
@@ -17,6 +18,7 @@ from app.billing.models import Subscription
 from app.billing.plans import PLANS, Plan, plan_of
 from app.billing.refreshing import refresh_customer
 from app.billing.subscriptions import is_live, most_overage, set_overage_cap, subscription_of
+from app.core.db import now
 from app.core.errors import DomainError, Invalid
 from app.core.services import Services, services_of
 from app.site.pages import page, see
@@ -36,8 +38,10 @@ def show_plans(request: Request, services: Parts) -> Response:
 @router.get(PATH)
 def show_plan(request: Request, caller: SignedIn, services: Parts, gateway: Provider, checkout: str = "") -> Response:
     """The plan, how it is paid, and the others. Back from a payment it asks the provider at once."""
-    waiting = checkout == "done" and gateway is not None and not _arrived(services, gateway, caller)
-    return _plan_page(request, caller, services, waiting=waiting)
+    if checkout != "done" or gateway is None:
+        return _plan_page(request, caller, services)
+    arrived = _arrived(services, gateway, caller)
+    return _plan_page(request, caller, services, waiting=not arrived, arrived=arrived)
 
 
 def _arrived(services: Services, gateway: Gateway, caller: Caller) -> bool:
@@ -119,6 +123,7 @@ def _plan_page(
     services: Services,
     *,
     waiting: bool = False,
+    arrived: bool = False,
     error: DomainError | None = None,
     cap: str | None = None,
 ) -> Response:
@@ -135,6 +140,8 @@ def _plan_page(
             state=_state(session, account, subscription),
             overage=_overage(subscription, plan_of(account), cap),
             waiting=waiting,
+            arrived=arrived,
+            verified=is_verified(account.verified_at, account.recheck_by, now()),
             error=error.message if error else None,
             overage_error=error.message if error and error.code.startswith("overage.") else None,
         )

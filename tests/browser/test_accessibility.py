@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page
 from tests.conftest import make_settings, missing
 from tests.harness import running
 from tests.pages.gallery import Gallery, furnish
+from tests.pages.gallery_accounts import SIGN_UP, outside_paths
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +22,9 @@ SIZES = ((390, 844), (1280, 900))
 """A phone and a desktop."""
 SCHEMES: dict[Literal["light", "dark"], dict[str, Any]] = {"light": {}, "dark": {"runOnly": ["color-contrast"]}}
 """What axe is asked for: only colours change in the dark."""
-PUBLIC = ("/", "/login", "/nothing-here")
+PUBLIC = ("/nothing-here", "/sign-up/confirm?token=made-up")
+ACCOUNTS = ("new", "paying", "owing", "leaving", "other card", "other name", "sandbox")
+"""Whose pages of accounts are looked at: all states that begin so."""
 STATES = (
     "voice rejected",
     "voice accepted",
@@ -53,31 +56,47 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     """A service in which everything stands in every state."""
     with running(make_settings(tmp_path_factory.mktemp("axe")), worker=False) as service:
         shown = furnish(service)
-        with closing(shown.owner.client), closing(shown.moderator.client):
+        with closing(shown):
             yield shown
 
 
 def test_no_grave_barrier(browser: Browser, gallery: Gallery, axe: str) -> None:
     shown = [*gallery.paths()[:10], *(gallery.shown[state][0] for state in STATES)]
+    shown += [path for state, (path, _) in gallery.shown.items() if state.startswith(ACCOUNTS)]
+    everybody = [*map(gallery.viewer, shown)]
     found: list[str] = []
-    for person, paths in (
-        (None, PUBLIC),
-        (gallery.owner, [path for path in shown if not path.startswith("/console")]),
-        (gallery.moderator, [path for path in shown if path.startswith("/console")]),
-    ):
-        context = browser.new_context(base_url=gallery.service.url)
-        if person is not None:
-            token = person.client.cookies["vouch_session"]
+    for person in {id(each): each for each in everybody}.values():
+        token = person.client.cookies["vouch_session"]
+        with closing(browser.new_context(base_url=gallery.service.url)) as context:
             context.add_cookies([{"name": "vouch_session", "value": token, "url": gallery.service.url}])
-        with closing(context), closing(context.new_page()) as page:
-            for path in paths:
-                found += barriers(page, path, axe)
+            page = context.new_page()
+            for path, viewer in zip(shown, everybody, strict=True):
+                if viewer is person:
+                    page.goto(path)
+                    found += barriers(page, path, axe)
+    assert found == []
+
+
+def test_no_grave_barrier_before_there_is_an_account(browser: Browser, gallery: Gallery, axe: str) -> None:
+    found: list[str] = []
+    with closing(browser.new_context(base_url=gallery.service.url)) as context:
+        page = context.new_page()
+        for path in (*outside_paths(gallery.service), *PUBLIC):
+            page.goto(path)
+            found += barriers(page, path, axe)
+        for start, fields in (("/sign-up", SIGN_UP), ("/password/forgotten", {"email": SIGN_UP["email"]})):
+            page.goto(start)
+            for name, typed in fields.items():
+                box = page.locator(f"form[action='{start}'] [name={name}]")
+                box.check() if name == "agree" else box.fill(typed)
+            page.locator(f"form[action='{start}'] button").click()
+            page.get_by_text(SIGN_UP["email"]).first.wait_for()
+            found += barriers(page, f"after {start}", axe)
     assert found == []
 
 
 def barriers(page: Page, path: str, axe: str) -> list[str]:
-    """What shuts somebody out of a page, a line each: what axe finds, and having to scroll sideways."""
-    page.goto(path)
+    """What shuts somebody out of the page that is open, a line each: what axe finds, and having to scroll sideways."""
     page.evaluate("() => document.querySelectorAll('details').forEach(each => { each.open = true; })")
     page.evaluate(axe)  # as a script of the page it would be refused, as any that is not our own
     found = []

@@ -60,5 +60,5 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     """A service of its own in which everything stands in every state; nobody changes it."""
     with running(make_settings(tmp_path_factory.mktemp("gallery")), worker=False) as service:
         shown = furnish(service)
-        with closing(shown.owner.client), closing(shown.moderator.client):
+        with closing(shown):
             yield shown

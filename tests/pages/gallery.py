@@ -23,6 +23,7 @@ from app.voices.models import Consent, Sample, Voice, VoiceState
 from app.voices.results import SampleFindings, sample_checking
 from tests.harness import Service
 from tests.pages.browsing import Page, Visitor
+from tests.pages.gallery_accounts import gather, outside
 from tests.world import OPERATOR, World, upload
 
 SCRIPT = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
@@ -58,6 +59,8 @@ class Gallery:
     moderator: Visitor
     shown: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Name of a state to its page and to words on it; pages of the console start with /console."""
+    people: dict[str, Visitor] = field(default_factory=dict)
+    """Who else looks at pages: those whose address has their name as its fragment."""
 
     def paths(self) -> list[str]:
         """Every page, those of states and those that are always there."""
@@ -71,9 +74,20 @@ class Gallery:
         assert {answer.status_code for answer in answers.values()} == {200}
         return {path: (answer, Page.read(answer.text)) for path, answer in answers.items()}
 
+    @cached_property
+    def outside(self) -> dict[str, tuple[httpx2.Response, Page]]:
+        """The pages of people without an account, by name."""
+        return outside(self.service)
+
+    def close(self) -> None:
+        """Close everybody's browser."""
+        for person in (self.owner, self.moderator, *self.people.values()):
+            person.client.close()
+
     def viewer(self, path: str) -> Visitor:
         """Who may see a page."""
-        return self.moderator if path.startswith("/console") else self.owner
+        name = path.partition("#")[2]
+        return self.people[name] if name else self.moderator if path.startswith("/console") else self.owner
 
 
 def furnish(service: Service) -> Gallery:
@@ -89,6 +103,9 @@ def furnish(service: Service) -> Gallery:
     _clips(gallery, world, owner.account, voice)
     _traces(gallery, world, moderator.account)
     _keys(gallery, world, owner.account)
+    crowd = gather(service)
+    gallery.people.update(crowd.people)
+    gallery.shown.update(crowd.shown)
     return gallery
 
 

@@ -31,7 +31,7 @@ def test_every_state_shows_what_matters(gallery: Gallery) -> None:
         if words not in page.text:
             missing[state] = page.text
     assert missing == {}
-    assert len(gallery.shown) == 35
+    assert len(gallery.shown) == 54
 
 
 def test_the_changing_part_alone_says_the_same(gallery: Gallery) -> None:
@@ -58,6 +58,8 @@ def test_waiting_pages_ask_again_and_settled_ones_do_not(gallery: Gallery) -> No
         "clip queued",
         "clip running",
         "console trace waiting",
+        "new: /account/plan?checkout=done",
+        "leaving: /account/identity",
     }
 
 
@@ -104,8 +106,8 @@ def test_long_and_odd_names(gallery: Gallery) -> None:
 
 def test_no_page_runs_or_styles_inline(gallery: Gallery) -> None:
     with visitor(gallery.service) as stranger:
-        pages = [gallery.pages[path][1] for path in gallery.paths()]
-        pages += [Page.read(stranger.get(path).text) for path in ("/", "/login", "/nothing-here", "/docs")]
+        pages = [page for _, page in (*gallery.pages.values(), *gallery.outside.values())]
+        pages += [Page.read(stranger.get(path).text) for path in ("/nothing-here", "/docs")]
     assert [page.inline for page in pages if page.inline] == []
 
 
@@ -135,8 +137,7 @@ def test_headers_on_every_kind_of_answer(gallery: Gallery) -> None:
 
 def test_pages_are_light(gallery: Gallery) -> None:
     sizes: dict[str, int] = {}
-    for path in gallery.paths():
-        answer, page = gallery.pages[path]
+    for path, (answer, page) in (gallery.pages | gallery.outside).items():
         total = len(answer.content)
         for asset in page.assets:
             if asset not in sizes:
@@ -145,6 +146,11 @@ def test_pages_are_light(gallery: Gallery) -> None:
         # The module imports the rest of the scripts where their parts are on the page: count all of them.
         total += sum(_size(gallery, f"/static/js/{name}.js", sizes) for name in _SCRIPTS)
         assert total < MOST_BYTES, (path, total)
+
+
+def _whose(path: str) -> str:
+    """A path that the same person looks at."""
+    return "/console" if path.startswith("/console") else f"#{path.partition('#')[2]}"
 
 
 _SCRIPTS = ("countdown", "counter", "dropzone", "forms", "player", "recorder", "waveform")
@@ -159,8 +165,7 @@ def _size(gallery: Gallery, asset: str, known: dict[str, int]) -> int:
 
 
 def test_every_field_has_a_label_and_every_id_is_unique(gallery: Gallery) -> None:
-    for path in gallery.paths():
-        _, page = gallery.pages[path]
+    for path, (_, page) in (gallery.pages | gallery.outside).items():
         assert page.unlabelled == [], path
         assert [name for name, count in Counter(page.ids).items() if count > 1] == [], path
         assert page.tags.count("h1") == 1, path
@@ -169,9 +174,16 @@ def test_every_field_has_a_label_and_every_id_is_unique(gallery: Gallery) -> Non
 
 def test_titles_tell_pages_apart(gallery: Gallery) -> None:
     with visitor(gallery.service) as stranger:
-        titles = [Page.read(stranger.get(path).text).title for path in ("/", "/login", "/nothing-here")]
-    # Clips in one voice share its name, as readings of one speaker do: one of each kind is enough.
-    own = [path for path in gallery.paths() if not path.startswith(("/clips/", "/console/consents/"))]
+        titles = [Page.read(stranger.get("/nothing-here").text).title]
+    # A form that is sent back is the same page.
+    titles += [
+        page.title
+        for name, (_, page) in gallery.outside.items()
+        if name not in ("nothing filled in", "mail for a new password")
+    ]
+    # Clips in one voice share its name, as readings of one speaker do, and accounts their pages: one each is enough.
+    shared = ("/clips/", "/console/consents/")
+    own = [path for path in gallery.paths() if "#" not in path and not path.startswith(shared)]
     own += [gallery.shown["clip done"][0], gallery.shown["console consent"][0]]
     titles += [gallery.pages[path][1].title for path in own]
     assert [title for title, count in Counter(titles).items() if count > 1] == []
@@ -179,23 +191,24 @@ def test_titles_tell_pages_apart(gallery: Gallery) -> None:
 
 
 def test_every_link_and_form_leads_somewhere(gallery: Gallery) -> None:
-    links: set[tuple[str, bool]] = set()
-    forms: set[tuple[str, bool]] = set()
-    for path in gallery.paths():
-        _, page = gallery.pages[path]
-        console = path.startswith("/console")
-        links |= {(own_path(link), console) for link in page.links if not link.startswith("#")}
-        links |= {(asset, console) for asset in page.assets}
+    links: set[tuple[str, str]] = set()
+    forms: set[str] = set()
+    for path, (_, page) in gallery.pages.items():
+        links |= {(own_path(link), _whose(path)) for link in page.links if not link.startswith("#")}
+        links |= {(asset, _whose(path)) for asset in page.assets}
         assert all(method == "post" for method, _ in page.forms)
-        forms |= {(own_path(action), console) for _, action in page.forms}
-    for link, console in sorted(links):
-        person = gallery.moderator if console else gallery.owner
-        answer = person.get(link)
+        forms |= {own_path(action) for _, action in page.forms}
+    for _, page in gallery.outside.values():
+        assert all(method == "post" for method, _ in page.forms)
+        forms |= {own_path(action) for _, action in page.forms}
+        links |= {(own_path(link), "#new") for link in page.links if not link.startswith("#")}
+    for link, whose in sorted(links):
+        answer = gallery.viewer(whose).get(link)
         # There is no audio in this service; the routes of audio say so, each in its own words.
         routed = answer.status_code == 404 and "There is nothing at this address." not in answer.text
         assert answer.status_code == 200 or (routed and link.partition("?")[0].endswith(AUDIO)), link
-    assert len(forms) > 25
-    for action, _ in sorted(forms):  # sending them all would change what the other tests look at
+    assert len(forms) > 45
+    for action in sorted(forms):  # sending them all would change what the other tests look at
         asked = {"type": "http", "method": "POST", "path": action, "headers": []}
         found = [route.matches(asked)[0] for route in gallery.service.app.router.routes]
         assert Match.FULL in found, action
