@@ -20,11 +20,13 @@ from app.accounts import housekeeping
 from app.accounts.models import LegalHold
 from app.billing import disputes, incoming, outgoing, sandbox_world, subscriptions
 from app.billing.gateway import Gateway
-from app.core import errands, mail
+from app.core import erasing, errands, mail
 from app.core.db import now
 from app.core.errands import LEASE, CannotBeDone, Errand, ErrandFacts
 from app.core.errors import DomainError
 from app.core.telemetry import bound
+from app.privacy import deletion
+from workers import erase, retention
 from workers.runtime import STUCK
 from workers.tools import Tools
 
@@ -60,6 +62,8 @@ HANDLERS: Mapping[str, Handler] = {
     mail.KIND: _send_mail,
     incoming.EVENT: _handle_event,
     outgoing.CALL: _make_call,
+    deletion.ERASE: erase.erase,
+    erasing.KIND: erase.erase_objects,
 }
 
 
@@ -86,6 +90,8 @@ PERIODIC: tuple[tuple[str, timedelta, Callable[[Tools], None]], ...] = (
     ("forget errands", timedelta(hours=1), _forget_done),
     ("follow subscriptions", timedelta(minutes=1), _follow_subscriptions),
     ("tidy accounts", timedelta(hours=1), _tidy_accounts),
+    ("end retention", timedelta(hours=1), retention.end_retention),
+    ("remove orphans", timedelta(days=1), retention.remove_orphans),
 )
 """What the sweep does now and then: name, how often, and what. Each is done at start, too, and may be done by several
 processes at once, so it must be safe to repeat."""

@@ -11,6 +11,7 @@ from datetime import timedelta
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from app.accounts.holds import held
 from app.accounts.models import KnownBrowser
 from app.core import crypto
 from app.core.db import now
@@ -55,7 +56,7 @@ def forget_others(session: Session, account_id: uuid.UUID, cookie: str) -> None:
 
 def forget_old(session: Session) -> None:
     """Forget those that have not been used for LIFETIME."""
-    session.execute(delete(KnownBrowser).where(KnownBrowser.used_at <= now() - LIFETIME))
+    session.execute(delete(KnownBrowser).where(KnownBrowser.used_at <= now() - LIFETIME, ~held(KnownBrowser.account_id)))
 
 
 def _tokens(cookie: str) -> list[str]:

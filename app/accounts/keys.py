@@ -95,12 +95,11 @@ def _add(session: Session, account: Account, name: str, actor: Actor, terms: Ter
     )
     session.add(row)
     session.flush()
-    facts = {
-        "name": name,
+    facts = {  # no name and no address: the record can't be erased
         "prefix": row.prefix,
         "scopes": row.scopes,
         "character_cap": row.character_cap,
-        "networks": row.allowed_networks,
+        "networks": len(row.allowed_networks),
         "expires_at": row.expires_at.isoformat() if row.expires_at else None,
     }
     audit.record(session, actor, "api_key.created", row, facts=facts)
@@ -196,7 +195,7 @@ def rename_key(session: Session, account: Account, key_id: uuid.UUID, name: str,
     if not name:
         raise Invalid("key.name", "A key needs a name, or you won't know what it is for.")
     if name != row.name:
-        audit.record(session, actor, "api_key.renamed", row, facts={"before": row.name, "after": name})
+        audit.record(session, actor, "api_key.renamed", row)
         row.name = name
 
 

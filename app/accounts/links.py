@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from app.accounts.holds import held
 from app.accounts.models import OneTimeToken, TokenPurpose
 from app.core import crypto
 from app.core.db import now
@@ -121,4 +122,5 @@ def issued_since(session: Session, account_id: uuid.UUID, purpose: TokenPurpose,
 def forget_old(session: Session) -> None:
     """Delete what has been used or too old for longer than KEPT."""
     before = now() - KEPT
-    session.execute(delete(OneTimeToken).where(OneTimeToken.created_at < before, OneTimeToken.expires_at < before))
+    old = (OneTimeToken.created_at < before, OneTimeToken.expires_at < before, ~held(OneTimeToken.account_id))
+    session.execute(delete(OneTimeToken).where(*old))

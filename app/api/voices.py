@@ -187,12 +187,9 @@ def _replace_sample(session: Session, voice: Voice, stored: Stored) -> None:
 def delete_voice(voice_id: VoiceId, caller: VoiceKeeper, services: Parts) -> Status:
     """Take a voice away for good, with the recordings that it was made from. Clips that it made can still be traced."""
     with acting(services, caller) as (session, account):
-        voice = voices.own_voice(session, account, voice_id, details=True)
-        keys = voices.erasable_keys(voice)
+        voice = voices.own_voice(session, account, voice_id)
         voices.delete_voice(session, voice, caller.actor, "deleted by its owner")
         fit_voices(session, account, caller.actor)
-    for key in keys:
-        services.storage.delete(key)
     return Status()
 
 

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
@@ -106,6 +106,18 @@ class Storage:
         with _plain_words():
             return sorted(found["path"] for page in obstore.list(self._store, prefix or None) for found in page)
 
+    def keys(self, prefix: str, older_than: datetime) -> Iterator[str]:
+        """The keys under the folder `prefix` whose objects were written before a moment, one after the other.
+
+        Only those that could be ours: names that are no keys are left out. Memory stays bounded.
+        """
+        _check(prefix.rstrip("/"))
+        with _plain_words():
+            for page in obstore.list(self._store, prefix):
+                for found in page:
+                    if found["last_modified"] < older_than and _is_key(found["path"]):
+                        yield found["path"]
+
     def check(self) -> None:
         """Prove that objects can be written and removed; for readiness. Raises StorageFull or Unavailable."""
         key = f"checks/{os.getpid()}"
@@ -164,8 +176,12 @@ def _whole_or_chunks(stream: BinaryIO) -> bytes | Iterator[bytes]:
 
 
 def _check(key: str) -> None:
-    if len(key) > 512 or ".." in key or not _KEY.fullmatch(key):
+    if not _is_key(key):
         raise ValueError(f"not a storage key: {key[:80]!r}")
+
+
+def _is_key(text: str) -> bool:
+    return len(text) <= 512 and ".." not in text and _KEY.fullmatch(text) is not None
 
 
 def _unavailable() -> Unavailable:

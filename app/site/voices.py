@@ -304,10 +304,7 @@ def delete_voice(voice_id: str, caller: SignedIn, services: Parts, confirm: Conf
     """The voice goes, with the recordings of its sample."""
     _insist(confirm)
     with acting(services, caller) as (session, account):
-        voice = voices.own_voice(session, account, voice_id, details=True)
-        keys = voices.erasable_keys(voice)
+        voice = voices.own_voice(session, account, voice_id)
         voices.delete_voice(session, voice, caller.actor, "deleted by its owner")
         fit_voices(session, account, caller.actor)
-    for key in keys:
-        services.storage.delete(key)
     return see("/")

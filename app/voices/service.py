@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from app.billing.plans import plan_of
 from app.core import audit
 from app.core.audit import Actor
 from app.core.db import now
+from app.core.erasing import forget_objects
 from app.core.errors import Invalid, NotFound, Refused
 from app.core.states import lock, move
 from app.core.text import one_line, printable
@@ -258,24 +260,32 @@ def rename(voice: Voice, *, name: str, description: str | None, labels: dict[str
 
 
 def delete_voice(session: Session, voice: Voice, actor: Actor, reason: str | None = None) -> None:
-    """Take a voice away: its jobs stop, it can't speak again. Clips that it made stay, with their trace."""
+    """Take a voice away: its jobs stop, it can't speak again. Clips that it made stay, with their trace.
+
+    Its artefact and the recordings and voiceprints of its samples are deleted from the storage after the commit.
+    Consents stay: they are why its clips were allowed.
+    """
     _stop(session, voice, VoiceState.DELETED, hold_still(session, voice), actor, reason)
     for consent in session.scalars(select(Consent).where(Consent.voice_id == voice.id)):
         if ConsentState.FAILED in consent.TRANSITIONS.get(consent.state, ()):
             move(session, consent, ConsentState.FAILED, actor, reason="voice deleted")
         elif consent.state is ConsentState.IN_REVIEW:
             move(session, consent, ConsentState.REFUSED, actor, reason="voice deleted")
+    forget_objects(session, f"voice:{voice.id}", _erasable_keys(session, voice), account_id=voice.account_id)
 
 
-def erasable_keys(voice: Voice) -> list[str]:
-    """Storage keys of what goes with a deleted voice: recordings and voiceprint of its samples, and its artefact.
-
-    The voice must be loaded with details. Consents stay: they are why its clips were allowed.
-    """
-    keys = [file.storage_key for sample in voice.samples for file in sample.files]
-    for sample in voice.samples:
-        keys += [f"samples/{sample.id}/clean.flac", f"samples/{sample.id}/voiceprint.npz"]
+def _erasable_keys(session: Session, voice: Voice) -> list[str]:
+    """Storage keys of what goes with a deleted voice, also of what a worker may be writing just now."""
+    of_voice = select(Sample.id).where(Sample.voice_id == voice.id)
+    keys = list(session.scalars(select(SampleFile.storage_key).where(SampleFile.sample_id.in_(of_voice))))
+    for sample_id in session.scalars(of_voice):
+        keys += sample_keys(sample_id)
     return keys + ([voice.artefact_key] if voice.artefact_key else [])
+
+
+def sample_keys(sample_id: uuid.UUID) -> list[str]:
+    """Where intake keeps what it makes of a sample: clean speech and voiceprint."""
+    return [f"samples/{sample_id}/clean.flac", f"samples/{sample_id}/voiceprint.npz"]
 
 
 def switch_off(
