@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 import pytest
 from pydantic import SecretStr
@@ -242,16 +242,16 @@ def test_buttons_that_there_are_not_do_nothing(guest: Guest, action: str) -> Non
     assert guest.visitor.get(f"{guest.portal()}?done=<b>").status_code == 200
 
 
-def test_there_is_no_sandbox_where_payments_are_real(settings: Settings) -> None:
+def test_there_is_no_sandbox_where_payments_are_real(settings: Settings, tools: Tools) -> None:
     real = settings.model_copy(
         update={"billing": settings.billing.model_copy(update={"stripe_secret_key": SecretStr("sk_test_x")})}
     )
-    with running(real, worker=False) as service:
-        somebody = Visitor.of(service, service.world.newcomer())
-        with closing(somebody.client):
-            for page in ("/sandbox/checkout/x", "/sandbox/portal/x", "/sandbox/identity/x"):
-                assert somebody.get(page).status_code == 404
-                assert somebody.post(page).status_code == 404
+    with running(real, worker=False) as service, ExitStack() as browsers:
+        guest = Guest(service, tools)
+        browsers.callback(guest.visitor.client.close)
+        for page in (guest.checkout(), guest.portal(), guest.identity()):
+            assert guest.visitor.get(page).status_code == 404
+            assert guest.visitor.post(page, card="good", action="card", outcome="verified").status_code == 404
 
 
 def test_nobody_can_send_the_sandbox_an_event(service: Service, guest: Guest) -> None:

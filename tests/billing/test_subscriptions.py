@@ -81,11 +81,14 @@ def test_a_payment_that_comes_while_graces_end_counts(desk: Desk, monkeypatch: p
         monkeypatch.undo()
         desk.stripe.recover_payment(subscription)
         desk.deliver()
+        desk.stripe.fail_payment(subscription)
+        desk.deliver()
         lock(session, subject)
 
     monkeypatch.setattr(subscriptions, "lock", slow)
     _end_graces(desk)
     assert desk.fresh(account).plan == "starter"
+    assert desk.subscription(account).grace_until is not None, "the next missing payment has a grace of its own"
 
 
 def _end_graces(desk: Desk) -> None:
