@@ -25,8 +25,8 @@ from app.core.db import now
 from app.core.errands import LEASE, CannotBeDone, Errand, ErrandFacts
 from app.core.errors import DomainError
 from app.core.telemetry import bound
-from app.privacy import deletion
-from workers import erase, retention
+from app.privacy import deletion, exports
+from workers import erase, export, retention
 from workers.runtime import STUCK
 from workers.tools import Tools
 
@@ -62,6 +62,7 @@ HANDLERS: Mapping[str, Handler] = {
     mail.KIND: _send_mail,
     incoming.EVENT: _handle_event,
     outgoing.CALL: _make_call,
+    exports.EXPORT: export.export,
     deletion.ERASE: erase.erase,
     erasing.KIND: erase.erase_objects,
 }

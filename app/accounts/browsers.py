@@ -56,7 +56,8 @@ def forget_others(session: Session, account_id: uuid.UUID, cookie: str) -> None:
 
 def forget_old(session: Session) -> None:
     """Forget those that have not been used for LIFETIME."""
-    session.execute(delete(KnownBrowser).where(KnownBrowser.used_at <= now() - LIFETIME, ~held(KnownBrowser.account_id)))
+    unused = (KnownBrowser.used_at <= now() - LIFETIME, ~held(KnownBrowser.account_id))
+    session.execute(delete(KnownBrowser).where(*unused))
 
 
 def _tokens(cookie: str) -> list[str]:

@@ -15,6 +15,8 @@ from app.accounts.registration import NewAccount
 from app.voices.models import Voice, VoiceState
 from tests.conftest import make_settings
 from tests.harness import Service, running, stock_voice
+from workers.errands import run_due
+from workers.tools import Tools
 
 SPEECH = ("files", ("speech.wav", b"RIFF some bytes", "audio/wav"))
 OTHER_SPEECH = ("files", ("other.wav", b"RIFF other bytes", "audio/wav"))
@@ -187,6 +189,7 @@ def test_slots_and_standing(service: Service) -> None:
         assert uploads(service) == kept
         assert added(client, name="Voice 0") == voice_ids[0], "a repeated request is not one voice more"
         assert client.delete(f"/v1/voices/{voice_ids[0]}").json() == {"status": "ok"}
+        run_due(Tools(service.settings))
         assert len(uploads(service)) == len(kept) - 1
         added(client, name="One more")
         service.world.set_standing(person.account, Standing.BANNED)
