@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from app.api import TAGS
 from app.api import routers as api_routers
 from app.console import router as console_router
+from app.core.crypto import web_secret
 from app.core.health import health_router
 from app.core.limits import BodyLimit, SameOrigin, SecurityHeaders
 from app.core.rendering import install_error_rendering
@@ -24,8 +25,12 @@ STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com", "ht
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application for some settings (those of the process by default)."""
+    """The application for some settings (those of the process by default).
+
+    Raises what says how to mend it when the secret of the web side or a pack of text rules can't be read.
+    """
     settings = settings or get_settings()
+    web_secret(settings)  # one that is missing or unusable stops the start, not the first person who needs it
     services = Services.open(settings)
     text_rules(settings)  # a pack that can't be read is told now, not to whoever speaks first
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from app.core import crypto
 from app.core.errors import Unavailable
+from app.main import create_app
 from app.settings import Settings
 
 START = """
@@ -102,6 +103,18 @@ def test_in_production_a_missing_secret_is_an_error_that_says_how_to_make_it(tmp
     assert crypto.make_web_secret(settings) is True
     assert crypto.make_web_secret(settings) is False
     assert len(crypto.web_secret(settings)) == 32
+
+
+def test_the_web_process_does_not_start_without_its_secret(tmp_path: Path) -> None:
+    settings = production(tmp_path)
+    with pytest.raises(Unavailable, match=r"w.key is missing") as refused:
+        create_app(settings)
+    assert "vouch admin init-keys" in str(refused.value.fix)
+    crypto.make_web_secret(settings)
+    assert create_app(settings).title == "Vouch"
+    settings.secret_file.write_bytes(b"short")
+    with pytest.raises(Unavailable, match="not a 32-byte key"):
+        create_app(settings)
 
 
 def test_a_file_that_is_no_key_is_said_and_never_replaced(tmp_path: Path) -> None:
