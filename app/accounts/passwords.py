@@ -9,6 +9,7 @@ import re
 import unicodedata
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
@@ -17,12 +18,14 @@ from app.accounts.guessing import why_weak
 from app.accounts.models import Account, TokenPurpose
 from app.core import audit, crypto, mail
 from app.core.audit import Actor
-from app.core.db import new_id
-from app.core.errors import Invalid
+from app.core.db import new_id, now
+from app.core.errors import Forbidden, Invalid
 from app.settings import Settings
 
 MIN_PASSWORD = 12
 MAX_PASSWORD = 200
+TEMPORARY_FOR = timedelta(days=7)
+"""How long after an account was made the password that was made for it works: its holder must choose their own."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,16 @@ def matches(account: Account | None, password: str) -> bool:
         crypto.spend_time_on(password)
         return False
     return crypto.password_matches(account.password_hash, password)
+
+
+def refuse_old_temporary(account: Account) -> None:
+    """Raise Forbidden when the holder still has the password that was made for them, and its week is over."""
+    if account.password_is_temporary and account.created_at + TEMPORARY_FOR <= now():
+        raise Forbidden(
+            "login.temporary_over",
+            "The password that was made for you worked for a week, and the week is over. Have a link to a new password "
+            "sent to you.",
+        )
 
 
 def check_present(session: Session, account: Account, password: str, who: uuid.UUID) -> None:

@@ -24,7 +24,8 @@ def check_password(session: Session, *, email: str, password: str, address: str,
 
     `address` is the network address, `known_browsers` the cookie of that name. Raises RateLimited after many failures;
     Unauthenticated, the same and after the same time for an unknown address and a wrong password; and only when the
-    password is right Forbidden: `login.unproved` while the address is not proved, else for a banned account.
+    password is right Forbidden: `login.unproved` while the address is not proved, `login.temporary_over` for a password
+    that was made for the holder more than a week ago, else for a banned account.
 
     The caller hands the `facts` of an Unauthenticated to `note_failure`, in a writing transaction.
     """
@@ -40,6 +41,7 @@ def check_password(session: Session, *, email: str, password: str, address: str,
         }
         raise Unauthenticated("login.wrong", "E-mail or password is wrong.", facts=facts)
     refuse_banned(account)
+    passwords.refuse_old_temporary(account)
     return account
 
 
