@@ -35,11 +35,12 @@ _STAFF = {Capability.MODERATE, Capability.OPERATE}
 
 @dataclass(frozen=True)
 class Visit:
-    """Where a person comes from: network address, what the browser says of itself, its cookie of known browsers."""
+    """Where a person comes from: network address, what the browser says of itself, and its two cookies."""
 
     address: str
     user_agent: str
     known_browsers: str = ""
+    session_token: str = ""
 
 
 def has(session: Session, account_id: uuid.UUID) -> bool:

@@ -44,15 +44,18 @@ def start_session(
     means: str = "password",
     second_factor: bool = False,
     known_browsers: str = "",
+    replaces: str = "",
 ) -> Started:
     """Log a browser in, once everything that the account asks for was proved. Raises Forbidden when it is banned.
 
     `means` is what the sign-in was completed by: password, code, recovery_code or passkey; `second_factor` whether
-    that was more than the password. `known_browsers` is the cookie of that name as it came. The holder gets a mail
-    when the account was used before, but never in this browser.
+    that was more than the password. `known_browsers` is the cookie of that name as it came, `replaces` the token of the
+    session that this browser had, which ends. The holder gets a mail when the account was used before, but never in
+    this browser.
     """
     account = session.get_one(Account, account_id)
     refuse_banned(account)
+    _end_replaced(session, replaces)
     token = crypto.secret_token()
     login = LoginSession(
         account_id=account.id,
@@ -72,6 +75,16 @@ def start_session(
         key = f"new-browser:{login.id}"
         mail.post(session, to=account.email, subject=letter.subject, text=letter.text, key=key, owner_id=account.id)
     return Started(login, token, browsers.remember(session, account.id, known_browsers))
+
+
+def _end_replaced(session: Session, token: str) -> None:
+    """End the session that a browser had, whosever it was: nothing could end it once the cookie is written over."""
+    row = session.scalar(
+        select(LoginSession).where(LoginSession.token_digest == crypto.digest(token), LoginSession.ended_at.is_(None))
+    )
+    if row is not None:
+        row.ended_at = now()
+        audit.record(session, Actor("account", str(row.account_id)), "login_session.ended", row)
 
 
 def _was_used(session: Session, account: Account) -> bool:
@@ -132,13 +145,15 @@ def end_session(session: Session, account: Account, session_id: uuid.UUID, actor
         audit.record(session, actor, "login_session.ended", row)
 
 
-def end_other_sessions(session: Session, account: Account, actor: Actor, *, keep: uuid.UUID | None) -> int:
-    """Log every browser out but that of the session `keep`; gives how many it were."""
+def end_other_sessions(
+    session: Session, account: Account, actor: Actor, *, keep: uuid.UUID | None, reason: str | None = None
+) -> int:
+    """Log every browser out but that of the session `keep`; gives how many it were. The operator gives a reason."""
     ended = session.execute(
         update(LoginSession)
         .where(LoginSession.account_id == account.id, LoginSession.ended_at.is_(None), LoginSession.id != keep)
         .values(ended_at=now())
     )
     number = int(ended.rowcount)  # type: ignore[attr-defined]  # an UPDATE always has a row count
-    audit.record(session, actor, "account.sessions_ended", account, facts={"sessions": number})
+    audit.record(session, actor, "account.sessions_ended", account, reason=reason, facts={"sessions": number})
     return number

@@ -12,7 +12,7 @@ from app.accounts import passwords
 from app.accounts.models import Role
 from app.accounts.registration import create_account
 from app.billing.plans import PLANS
-from app.cli import customers, factors, stripe_setup
+from app.cli import customers, factors, privacy, stripe_setup
 from app.cli.common import OPERATOR, opened_services, run_module, settings_with
 from app.core import crypto
 from app.core.errors import Invalid
@@ -22,7 +22,11 @@ admin.command("stripe-setup")(stripe_setup.stripe_setup)
 admin.command("reset-second-factor")(factors.reset_second_factor)
 admin.command("verify")(customers.verify)
 admin.command("unverify")(customers.unverify)
+admin.command("end-sessions")(customers.end_sessions)
 admin.command("set-plan")(customers.set_plan)
+admin.command("hold")(privacy.hold)
+admin.command("release-hold")(privacy.release_hold)
+admin.command("erase")(privacy.erase)
 
 
 @admin.command("create-account")

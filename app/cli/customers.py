@@ -1,4 +1,4 @@
-"""What the operator decides about a customer's plan and identity, at the command line. Each needs a reason."""
+"""What the operator decides about an account, at the command line: plan, identity, log-ins. Each needs a reason."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import app.voices.entitlements  # noqa: F401 - voices follow a plan wherever it is changed
+from app.accounts import sessions
 from app.accounts.addresses import spelling
 from app.accounts.models import Account
 from app.billing import subscriptions, verification
@@ -47,6 +48,13 @@ def set_plan(
     typer.echo(f"{email} is on the plan {plan}." if changed else f"{email} was on the plan {plan} already.")
     if live:
         typer.echo("The subscription goes on and is billed as before; end it at the payment provider if it should not.")
+
+
+def end_sessions(email: Address, reason: Reason) -> None:
+    """Sign every browser of an account out. Its API keys go on working."""
+    with _deciding(email, reason) as (session, account, said):
+        number = sessions.end_other_sessions(session, account, OPERATOR, keep=None, reason=said)
+    typer.echo(f"{email} is signed out everywhere ({number} {'session' if number == 1 else 'sessions'}).")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy.orm import Session
 
 from app.accounts import passkeys, second_step, totp
-from app.accounts.identity import address_of
+from app.accounts.identity import address_of, cookie_name
 from app.accounts.models import Account
 from app.accounts.passkeys import Ceremony
 from app.accounts.second_factor import Visit
@@ -47,7 +47,8 @@ def lead_there(settings: Settings, session: Session, account: Account, next_path
 def visit_of(request: Request, settings: Settings) -> Visit:
     """Where a request comes from."""
     known = cookies.known_browsers(request, settings)
-    return Visit(address_of(request), request.headers.get("user-agent", ""), known)
+    token = request.cookies.get(cookie_name(settings), "")
+    return Visit(address_of(request), request.headers.get("user-agent", ""), known, token)
 
 
 def site_or_not_found(settings: Settings) -> passkeys.Site:
@@ -202,6 +203,7 @@ def _start(
         means=means,
         second_factor=True,
         known_browsers=visit.known_browsers,
+        replaces=visit.session_token,
     )
     response = see(next_path)
     cookies.sign_browser_in(response, settings, started)

@@ -233,7 +233,7 @@ def remove_passkey(passkey_id: uuid.UUID, caller: Confirmed, services: Parts) ->
 
 
 @router.post("/sessions/end-others")
-def end_other_sessions(caller: SignedIn, services: Parts) -> Response:
+def end_other_sessions(caller: Confirmed, services: Parts) -> Response:
     """Log every other browser out."""
     with acting(services, caller) as (session, account):
         sessions.end_other_sessions(session, account, caller.actor, keep=caller.login_id)
@@ -241,7 +241,7 @@ def end_other_sessions(caller: SignedIn, services: Parts) -> Response:
 
 
 @router.post("/sessions/{session_id}/end")
-def end_session(session_id: uuid.UUID, caller: SignedIn, services: Parts) -> Response:
+def end_session(session_id: uuid.UUID, caller: Confirmed, services: Parts) -> Response:
     """Log another browser out."""
     with acting(services, caller) as (session, account):
         sessions.end_session(session, account, session_id, caller.actor)

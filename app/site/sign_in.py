@@ -58,6 +58,7 @@ def _first_step(request: Request, services: Services, email: str, password: str,
             user_agent=visit.user_agent,
             settings=settings,
             known_browsers=known,
+            replaces=visit.session_token,
         )
     response = see(next_path)
     cookies.sign_browser_in(response, settings, started)

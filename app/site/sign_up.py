@@ -144,6 +144,7 @@ def confirm(request: Request, services: Parts, token: Typed = "", password: Type
                 user_agent=visit.user_agent,
                 settings=services.settings,
                 known_browsers=visit.known_browsers,
+                replaces=visit.session_token,
             )
     except DomainError as error:
         if error.code.startswith("link."):

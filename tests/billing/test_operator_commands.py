@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
 from app.accounts.models import Account
+from app.accounts.sessions import account_of_session, start_session
 from app.cli.commands import cli
 from app.core.audit import AuditEntry
-from app.core.errors import DomainError
+from app.core.errors import DomainError, Unauthenticated
 from app.settings import Settings, get_settings
 from app.voices.models import Voice, VoiceState
 from tests.world import World
@@ -69,3 +71,21 @@ def test_what_cannot_be_done_is_said(world: World, vouch: Vouch, arguments: tupl
     account = world.account(plan="free", verified=False)
     with pytest.raises(DomainError, match=said):
         vouch(*(account.email if each == "EMAIL" else each for each in arguments))
+
+
+def test_an_account_is_signed_out_everywhere_with_a_reason(world: World, vouch: Vouch) -> None:
+    account, other = world.account(), world.account()
+    where = {"address": "192.0.2.1", "user_agent": "test", "settings": world.settings}
+    with world.databases.writing() as session:
+        first, second, others = [
+            start_session(session, who, **where)
+            for who in (account.id, account.id, other.id)  # type: ignore[arg-type]
+        ]
+    assert "signed out everywhere (2 sessions)" in vouch("end-sessions", account.email, "--reason", "laptop stolen")
+    with world.databases.reading() as session:
+        for started in (first, second):
+            with pytest.raises(Unauthenticated):
+                account_of_session(session, started.token, timedelta(days=3))
+        assert account_of_session(session, others.token, timedelta(days=3))[0].id == other.id
+    (reason,) = world.rows(select(AuditEntry.reason).where(AuditEntry.action == "account.sessions_ended"))
+    assert reason == "laptop stolen"
