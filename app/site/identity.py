@@ -16,7 +16,7 @@ from app.billing.models import Verification, VerificationMethod, VerificationSta
 from app.core.db import now
 from app.core.errors import DomainError, Invalid
 from app.core.services import Services, services_of
-from app.site.pages import page, see
+from app.site.pages import in_words, page, see
 
 router = APIRouter()
 Parts = Annotated[Services, Depends(services_of)]
@@ -71,7 +71,7 @@ def _identity_page(request: Request, caller: Caller, services: Services, error: 
             provider=services.settings.billing_provider,
             state=state,
             steps=_steps(state),
-            error=error.message if error else None,
+            error=in_words(error) if error else None,
         )
 
 

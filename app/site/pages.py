@@ -60,6 +60,11 @@ def mail_hint(settings: Settings) -> str | None:
     return "This installation sends no mail: it writes it to its log." if settings.mail.url == CONSOLE else None
 
 
+def in_words(error: DomainError) -> str:
+    """What went wrong and what helps, for a line on the page that it happened on."""
+    return " ".join(filter(None, (error.message, error.fix)))
+
+
 def refusal_of(error: DomainError, what: str) -> dict[str, Any]:
     """A refusal card: what was refused, why, by which rule, and what would make it pass."""
     return {

@@ -21,7 +21,7 @@ from app.billing.subscriptions import is_live, most_overage, set_overage_cap, su
 from app.core.db import now
 from app.core.errors import DomainError, Invalid
 from app.core.services import Services, services_of
-from app.site.pages import page, see
+from app.site.pages import in_words, page, see
 
 router = APIRouter()
 Parts = Annotated[Services, Depends(services_of)]
@@ -142,8 +142,8 @@ def _plan_page(
             waiting=waiting,
             arrived=arrived,
             verified=is_verified(account.verified_at, account.recheck_by, now()),
-            error=error.message if error else None,
-            overage_error=error.message if error and error.code.startswith("overage.") else None,
+            error=in_words(error) if error else None,
+            overage_error=in_words(error) if error and error.code.startswith("overage.") else None,
         )
 
 

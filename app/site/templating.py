@@ -37,6 +37,7 @@ def environment(contact: str) -> Environment:
         clock=clock,
         iso=iso,
         number=number,
+        money=money,
         percent=percent,
     )
     return built
@@ -92,6 +93,11 @@ def iso(moment: datetime) -> str:
 def number(value: float) -> str:
     """A count with thousands separated: `12,400`."""
     return f"{value:,.0f}"
+
+
+def money(cents: float) -> str:
+    """An amount in the unit of its currency: `1,234.50`."""
+    return f"{cents / 100:,.2f}"
 
 
 def percent(share: float) -> str:

@@ -10,10 +10,14 @@ import pytest
 
 from app.accounts.models import Role
 from app.accounts.registration import NewAccount
+from app.core import crypto
 from tests.conftest import make_settings
 from tests.harness import Service, running
 from tests.pages.browsing import Visitor, visitor
 from tests.pages.gallery import Gallery, furnish
+from tests.pages.gallery_accounts import tools_of
+from tests.pages.paying import Payer
+from workers.tools import Tools
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +57,30 @@ def customer(service: Service, visit: Callable[[Service, NewAccount], Visitor]) 
 def moderator(service: Service, visit: Callable[[Service, NewAccount], Visitor]) -> Visitor:
     """A signed-in moderator."""
     return visit(service, service.world.newcomer(role=Role.MODERATOR))
+
+
+@pytest.fixture(scope="session")
+def tools(service: Service) -> Iterator[Tools]:
+    """What errands are done with."""
+    with tools_of(service) as made:
+        yield made
+
+
+@pytest.fixture
+def payer(service: Service, tools: Tools) -> Iterator[Payer]:
+    """Somebody new who may pay and prove themselves at the sandbox."""
+    person = Payer(service, tools)
+    yield person
+    person.visitor.client.close()
+
+
+@pytest.fixture(scope="session")
+def without_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service whose operator gives plans and verifies people."""
+    settings = make_settings(tmp_path_factory.mktemp("operator")).model_copy(update={"environment": "production"})
+    crypto.make_web_secret(settings)
+    with running(settings, worker=False) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,45 @@
-"""People who pay and prove themselves at the sandbox, by its pages, with everything that follows from it done at once."""
+"""People who pay and prove themselves on the sandbox's pages. All that follows from it is done at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from app.accounts.models import Account
 from app.billing import checkout, sandbox_world, verification
-from app.billing.gateway import Gateway
+from app.billing.gateway import Gateway, GatewayDown
 from app.billing.models import VerificationState
 from app.billing.sandbox_world import Kind
 from tests.harness import Service
 from tests.pages.browsing import Visitor
 from workers.errands import run_due
 from workers.tools import Tools
+
+
+class Down:
+    """A provider of which every question ends in nothing."""
+
+    name = "sandbox"
+
+    def __getattr__(self, verb: str) -> Callable[..., None]:
+        def nothing(*_: object, **__: object) -> None:
+            raise GatewayDown("payment.down", "The payment provider does not answer. Please try again in a minute.")
+
+        return nothing
+
+
+@contextmanager
+def provider_down(service: Service) -> Iterator[None]:
+    """While it does not answer."""
+    state = service.app.state
+    before = getattr(state, "gateway", None)
+    state.gateway = Down()
+    try:
+        yield
+    finally:
+        del state.gateway
+        if before is not None:
+            state.gateway = before
 
 
 class Payer:
