@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import select
 
-from app.accounts import housekeeping
-from app.accounts.models import LegalHold
+from app.accounts import holds, housekeeping
 from app.billing import disputes, incoming, outgoing, sandbox_world, subscriptions
 from app.billing.gateway import Gateway
 from app.core import erasing, errands, mail
@@ -70,7 +68,7 @@ HANDLERS: Mapping[str, Handler] = {
 
 def _forget_done(tools: Tools) -> None:
     with tools.databases.writing() as session:
-        held = session.scalars(select(LegalHold.account_id).where(LegalHold.lifted_at.is_(None))).all()
+        held = holds.held_accounts(session)
         errands.forget_done(session, now() - tools.settings.retention.errands, keep=held)
 
 

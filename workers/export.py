@@ -55,15 +55,15 @@ def _make(row: DataExport, tools: Tools) -> None:
 
 
 def _write(account_id: uuid.UUID, file: IO[bytes], tools: Tools) -> Archive:
-    writer = Writer(file, tools.storage)
-    with tools.databases.reading() as session:
-        account = session.get_one(Account, account_id)
-        refuse_banned(account)
-        contents.write_rows(session, account, writer)
-        contents.write_recordings(session, account, writer)
-        contents.write_clips(session, account, writer)
-    _write_invoices(account_id, writer, tools)
-    return writer.finish(account.public_id)
+    with Writer(file, tools.storage) as writer:
+        with tools.databases.reading() as session:
+            account = session.get_one(Account, account_id)
+            refuse_banned(account)
+            contents.write_rows(session, account, writer)
+            contents.write_recordings(session, account, writer)
+            contents.write_clips(session, account, writer)
+        _write_invoices(account_id, writer, tools)
+        return writer.finish(account.public_id)
 
 
 def _write_invoices(account_id: uuid.UUID, writer: Writer, tools: Tools) -> None:

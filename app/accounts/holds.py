@@ -25,6 +25,11 @@ def is_held(session: Session, account_id: uuid.UUID) -> bool:
     return _in_force(session, account_id) is not None
 
 
+def held_accounts(session: Session) -> list[uuid.UUID]:
+    """The accounts on which a hold is in force."""
+    return list(session.scalars(select(LegalHold.account_id).where(LegalHold.lifted_at.is_(None))))
+
+
 def place(session: Session, account: Account, reason: str, actor: Actor) -> LegalHold:
     """Keep everything of an account from now on. Raises Invalid where a hold is in force already."""
     lock(session, account)

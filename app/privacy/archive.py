@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from app.core.db import now
 from app.core.errors import NotFound
@@ -46,7 +46,7 @@ class Archive:
 
 @dataclass
 class Writer:
-    """Writes one archive into an open file. Call `finish` once, at the end."""
+    """Writes one archive into an open file, as a context manager. Call `finish` once, at the end of the block."""
 
     file: IO[bytes]
     storage: Storage
@@ -56,6 +56,12 @@ class Writer:
 
     def __post_init__(self) -> None:
         self._zip = zipfile.ZipFile(self.file, "w", allowZip64=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
 
     def rows(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
         """A JSON file with a list of rows, written one by one."""

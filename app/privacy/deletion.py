@@ -12,7 +12,7 @@ from app.accounts import holds, keys, sessions
 from app.accounts.addresses import spelling
 from app.accounts.models import Account
 from app.billing import outgoing
-from app.billing.subscriptions import is_live, subscription_of
+from app.billing.queries import is_live, subscription_of
 from app.core import audit, errands
 from app.core.audit import Actor
 from app.core.db import now

@@ -29,7 +29,8 @@ from app.accounts.models import (
 from app.accounts.signals import Signal, SignalKind
 from app.billing import outgoing
 from app.billing.models import BillingCustomer, CardSeen, Subscription, Verification
-from app.billing.subscriptions import FREE, is_live, set_plan, subscription_of
+from app.billing.queries import is_live, subscription_of
+from app.billing.subscriptions import FREE, set_plan
 from app.core import audit, errands
 from app.core.audit import Actor
 from app.core.db import now

@@ -57,7 +57,7 @@ def classes(settings: Settings) -> list[DataClass]:
             "Consents",
             "Name, sentence and recording of the speaker",
             "To show that the speaker agreed",
-            WITH_ACCOUNT,
+            f"failed ones {_span(times.rejected_samples)}, others {WITH_ACCOUNT}",
         ),
         DataClass("Clips", "Text and audio", "For your history", WITH_ACCOUNT),
         DataClass(
@@ -72,7 +72,7 @@ def classes(settings: Settings) -> list[DataClass]:
             "Payments",
             "Number of the customer, fingerprints of cards",
             "To bill, and to know banned people",
-            WITH_ACCOUNT,
+            "until the account is deleted; cards of banned people stay",
         ),
         DataClass("Identity", "That and when it was proved, digest of the name", "To notice a change", WITH_ACCOUNT),
         DataClass(
@@ -90,7 +90,13 @@ def classes(settings: Settings) -> list[DataClass]:
             _span(times.trace_files),
             "trace_files",
         ),
-        DataClass("Left-over files", "Files that nothing needs", "None", _span(times.orphans), "orphans"),
+        DataClass(
+            "Left-over files",
+            "Files that nothing needs",
+            "Work that was cut off leaves some behind",
+            _span(times.orphans),
+            "orphans",
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
-from app.accounts.holds import held
+from app.accounts.holds import held, held_accounts
 from app.accounts.models import LoginEvent, LoginSession
 from app.core.audit import Actor
 from app.core.db import now
@@ -109,12 +109,13 @@ def _end_sentences(session: Session, before: datetime) -> int:
 
 
 def _end_traces(session: Session, before: datetime) -> int:
-    """Files that moderators had traced, unless they were made by an account on hold. Question and verdict stay."""
+    """Files that moderators had traced, unless made or asked about by an account on hold. Question and verdict stay."""
     named = select(Generation.id).where(Generation.id == TraceQuery.generation_id, held(Generation.account_id))
     query = select(TraceQuery).where(
         TraceQuery.state != TraceState.WAITING,
         TraceQuery.created_at < before,
         TraceQuery.storage_key != "",
+        TraceQuery.asked_by.not_in([str(account_id) for account_id in held_accounts(session)]),
         ~named.exists(),
     )
     found = session.scalars(query.limit(AT_ONCE)).all()

@@ -47,6 +47,7 @@ BAD_SAMPLE = SampleFindings(
 )
 
 
+ACCOUNT = ("/account", "/account/data")
 SECURITY = ("/account/security", "/account/security/app", "/account/confirm")
 
 
@@ -64,7 +65,7 @@ class Gallery:
 
     def paths(self) -> list[str]:
         """Every page, those of states and those that are always there."""
-        fixed = ["/", "/voices/new", "/speak", "/history", "/account", *SECURITY, "/console/consents", "/console/trace"]
+        fixed = ["/", "/voices/new", "/speak", "/history", *ACCOUNT, *SECURITY, "/console/consents", "/console/trace"]
         return [*fixed, *(path for path, _ in self.shown.values())]
 
     @cached_property

@@ -77,7 +77,8 @@ class Person:
     def named_keys(self) -> list[str]:
         """Every key that a row of anybody names, and of what no row names."""
         found = [key for key in all_keys(self.world) if not key.startswith("stock/")]
-        return found + [f"samples/{id_}/voiceprint.npz" for id_ in self.world.rows(select(Sample.id))]
+        accepted = self.world.rows(select(Sample.id).where(Sample.audio_key.is_not(None)))
+        return found + [f"samples/{id_}/voiceprint.npz" for id_ in accepted]
 
     def stored(self) -> list[str]:
         """The keys of everything in the storage."""
