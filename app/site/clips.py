@@ -61,7 +61,7 @@ def _speak_page(
         max_characters=services.settings.speech.max_characters,
         characters_left=left,
         errors={_field(error): error.message} if error and not refused else {},
-        refusal=refusal_of(error, "This can’t be spoken") if error and refused else None,
+        refusal=refusal_of(error, "This can’t be spoken", typed.get("voice_id")) if error and refused else None,
         clips=[clip_card(c, s) for c, s in clip_views(session, speech.clips_of(session, account, limit=LATEST))],
     )
 

@@ -16,6 +16,7 @@ from app.core.errors import DomainError, Refused
 from app.core.mail import CONSOLE
 from app.core.services import services_of
 from app.settings import Settings
+from app.site.leads import lead_of
 from app.site.templating import STATIC, environment
 
 STATIC_LIFETIME = "public, max-age=31536000, immutable"
@@ -65,13 +66,14 @@ def in_words(error: DomainError) -> str:
     return " ".join(filter(None, (error.message, error.fix)))
 
 
-def refusal_of(error: DomainError, what: str) -> dict[str, Any]:
-    """A refusal card: what was refused, why, by which rule, and what would make it pass."""
+def refusal_of(error: DomainError, what: str, voice_id: str | None = None) -> dict[str, Any]:
+    """A refusal card: what was refused (a voice with `voice_id`, perhaps), why, by which rule, and what would help."""
     return {
         "what": what,
         "why": error.message,
         "rule": error.rule or error.code,
         "fix": [error.fix] if error.fix else [],
+        "lead": lead_of(error.rule or error.code, voice_id),
     }
 
 

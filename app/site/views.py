@@ -15,6 +15,7 @@ from app.jobs.models import Job, JobKind, JobState
 from app.provenance.delivery import stamps_of
 from app.provenance.models import Stamp
 from app.settings import Settings
+from app.site.leads import lead_of
 from app.speech.formats import FORMATS
 from app.speech.models import Clip
 from app.voices.consents import waits_for_consent
@@ -55,7 +56,7 @@ def clip_card(clip: Clip, stamp: Stamp | None) -> Card:
         "size": stamp.size if stamp else None,
         "peaks": stamp.peaks if stamp else None,
         "stamp": stamp_badge(clip.voice, stamp) if stamp else None,
-        "refusal": _job_refusal(job) if refused else None,
+        "refusal": _job_refusal(job, clip.voice.public_id) if refused else None,
         "error": job.error_message if job.state is JobState.FAILED else None,
         "steps": _steps(CLIP_STEPS, *_clip_at(job)),
     }
@@ -68,12 +69,13 @@ def _clip_at(job: Job) -> tuple[int, bool]:
     return step, job.state in (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
 
 
-def _job_refusal(job: Job) -> Card:
+def _job_refusal(job: Job, voice_id: str | None) -> Card:
     return {
         "what": "This was refused",
         "why": job.error_message or "The rules do not allow it.",
         "rule": job.error_code or "refused",
         "fix": [],
+        "lead": lead_of(job.error_code or "", voice_id),
     }
 
 

@@ -14,6 +14,7 @@ from app.core.errors import DomainError, Invalid, NotFound, Refused, Unauthentic
 from app.core.services import Services, services_of
 from app.core.uploads import storing
 from app.settings import Settings
+from app.site.first_clip import way_of
 from app.site.pages import page, refusal_of, see
 from app.site.views import clip_card, clip_views, voice_card, voice_view
 from app.speech.service import clips_of
@@ -38,11 +39,13 @@ def home(request: Request, services: Parts) -> Response:
         return page(request, "landing.html", None)
     with looking(services, caller) as (session, account):
         own = voices.voices_of(session, account, stock=False, details=True)
+        way = way_of(session, account, own)
         ready = [v for v in voices.voices_of(session, account) if v.state is VoiceState.READY]
         return page(
             request,
             "home.html",
             account,
+            way=way,
             voices=[voice_card(session, voice) for voice in own],
             ready=[{"id": v.public_id, "name": v.name} for v in ready],
             clips=[clip_card(clip, stamp) for clip, stamp in clip_views(session, clips_of(session, account, limit=5))],

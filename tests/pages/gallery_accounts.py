@@ -62,6 +62,7 @@ def gather(service: Service) -> Crowd:
 
 _WORDS = {
     "new": (
+        ("/", "Your way to the first clip"),
         ("/account/plan", "Choose Creator"),
         ("/account/plan?checkout=done", "We wait for the payment provider"),
         ("/account/invoices", "There are no invoices yet."),
