@@ -11,7 +11,7 @@ from app.accounts import links, passwords, resets
 from app.accounts.models import TokenPurpose
 from app.core.errors import DomainError
 from app.core.services import Services, services_of
-from app.site import cookies, second_step
+from app.site import cookies, paces, second_step
 from app.site.pages import mail_hint, page
 
 router = APIRouter()
@@ -30,6 +30,7 @@ def forgotten_form(request: Request, email: str = "") -> Response:
 def ask(request: Request, services: Parts, email: Typed = "") -> Response:
     """Send the mail, where there is an account, and say to look into the mail in any case."""
     try:
+        paces.take(request, "forgotten")
         with services.databases.writing() as session:
             resets.ask(session, email=email, settings=services.settings)
     except DomainError as error:

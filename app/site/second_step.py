@@ -19,7 +19,7 @@ from app.accounts.sessions import start_session
 from app.core.errors import Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
 from app.core.services import Services, services_of
 from app.settings import Settings
-from app.site import cookies
+from app.site import cookies, paces
 from app.site.pages import own_path, page, see
 
 PATH = "/login/second-step"
@@ -145,9 +145,10 @@ def take_passkey(request: Request, services: Parts, answer: Sent = "") -> Respon
 
 
 @router.post("/passkey/options")
-def ask_for_any_passkey(services: Parts) -> JSONResponse:
+def ask_for_any_passkey(request: Request, services: Parts) -> JSONResponse:
     """A challenge for whatever passkey the browser knows."""
     site = site_or_not_found(services.settings)
+    paces.take(request, "passkey")  # each writes a row, for anybody
     with services.databases.writing() as session:
         return JSONResponse(passkeys.begin_proving(session, site, Ceremony.SIGN_IN))
 
