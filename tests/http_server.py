@@ -11,6 +11,14 @@ from typing import Any
 import uvicorn
 
 
+def free_port() -> int:
+    """A port that was free a moment ago, for a server whose settings must name it."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
 @contextmanager
 def serve(app: Any, port: int = 0) -> Iterator[str]:
     """Serve the ASGI application `app` from a thread; the value is its base URL, such as http://127.0.0.1:40123.
