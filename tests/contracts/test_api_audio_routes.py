@@ -1,14 +1,16 @@
 """No audio leaves unstamped: every GET route of the whole application is asked, with every id there is, by everybody.
 
-What comes back as audio must be the file of a stamp. Uploads, which are not clips, may come only from the routes listed
-here, and only to the owner or a moderator. (Text to speech, the one POST that answers with audio, is tested beside it.)
+What comes back as audio, by itself or in an archive, must be the file of a stamp. Uploads, which are not clips, may
+come only from the routes listed here, and only to the owner or a moderator. (Text to speech, the one POST that answers with audio, is tested beside it.)
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,10 +22,12 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import select
 
 from app.accounts.identity import cookie_name
-from app.accounts.models import Role
+from app.accounts.models import Account, Role
 from app.accounts.registration import NewAccount
 from app.accounts.sessions import start_session
 from app.jobs.models import JobKind
+from app.privacy import exports
+from app.privacy.models import DataExport
 from app.provenance.models import Stamp, TraceQuery, Verdict
 from app.provenance.service import TraceFindings, answer_trace, ask_for_trace
 from app.speech.models import Clip, Generation
@@ -31,6 +35,8 @@ from app.voices.models import Consent, Sample, SampleFile, Voice, VoiceState
 from tests.conftest import make_settings
 from tests.harness import Service, running, stock_voice, working
 from tests.world import actor_of, upload
+from workers.errands import run_due
+from workers.tools import Tools
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +52,10 @@ UPLOADS = {
 """Routes that send what people uploaded, and to whom. A new one is a decision: think of who may listen, then add it."""
 STAMPED = {"/v1/history/{history_item_id}/audio", "/clips/{clip_id}/audio"}
 """Routes that are known to send clips: the walk must meet each of them, or it meets nothing."""
+ARCHIVES = {"/account/data/export/{export_id}"}
+"""Routes that send archives, only to the owner: each clip in one is the file of a stamp, each upload his own."""
 PARAMETER = re.compile(r"\{([^}]+)\}")
+MAGIC = (b"RIFF", b"fLaC", b"ID3", b"OggS")
 UNSTAMPED, UPLOADED = b"RIFF never stamped", b"fLaC what somebody sent"
 
 
@@ -78,6 +87,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         _fill_storage(service)
         _clips_without_stamp(service, owner, voice)
         _traced(service, owner)
+        _exported(service, owner)
         people = [
             _someone(service, "owner", owner),
             _someone(service, "moderator", world.newcomer(role=Role.MODERATOR)),
@@ -127,6 +137,13 @@ def _traced(service: Service, moderator: NewAccount) -> None:
         service.storage.put(each, UPLOADED)
 
 
+def _exported(service: Service, owner: NewAccount) -> None:
+    """An archive of everything that the owner has."""
+    with service.world.databases.writing() as session:
+        exports.ask(session, session.get_one(Account, owner.account.id), actor_of(owner.account))
+    run_due(Tools(service.settings))
+
+
 def _someone(service: Service, who: str, person: NewAccount) -> Someone:
     with service.world.databases.writing() as session:
         started = start_session(
@@ -147,7 +164,7 @@ def _every_id(service: Service) -> list[str]:
     found: list[str] = []
     for table in (Clip, Voice, Consent):
         found += rows(select(table.public_id))
-    for name in (SampleFile.public_id, TraceQuery.public_id, Generation.public_ref):
+    for name in (SampleFile.public_id, TraceQuery.public_id, Generation.public_ref, DataExport.public_id):
         found += rows(select(name).limit(1))
     return found
 
@@ -170,15 +187,18 @@ def test_what_sounds_has_a_stamp(scene: Scene) -> None:
                 answer = person.client.get(address)
                 where = f"{person.who}: {path}"
                 assert answer.status_code < 500, where
-                if _sounds(answer):
+                if answer.headers.get("content-type") == "application/zip":
+                    met.add(path)
+                    _check_archive(answer, path, person.who, stamped)
+                elif _sounds(answer):
                     met.add(path)
                     _check(answer, path, person.who, stamped, where)
-    assert met == {*UPLOADS, *STAMPED}
+    assert met == {*UPLOADS, *STAMPED, *ARCHIVES}
 
 
 def test_nobody_hears_anything(scene: Scene) -> None:
     with scene.service.client() as nobody:
-        for path in (*UPLOADS, *STAMPED):
+        for path in (*UPLOADS, *STAMPED, *ARCHIVES):
             for each in scene.ids:
                 answer = nobody.get(PARAMETER.sub(each, path))
                 assert answer.status_code in (303, 401), path
@@ -187,8 +207,7 @@ def test_nobody_hears_anything(scene: Scene) -> None:
 
 def _sounds(answer: httpx2.Response) -> bool:
     kind = answer.headers.get("content-type", "")
-    is_audio = answer.content.startswith((b"RIFF", b"fLaC", b"ID3", b"OggS"))
-    return is_audio or kind.startswith(("audio/", "application/octet-stream"))
+    return answer.content.startswith(MAGIC) or kind.startswith(("audio/", "application/octet-stream"))
 
 
 def _check(answer: httpx2.Response, path: str, who: str, stamped: set[str], where: str) -> None:
@@ -199,3 +218,13 @@ def _check(answer: httpx2.Response, path: str, who: str, stamped: set[str], wher
         assert hashlib.sha256(answer.content).hexdigest() in stamped, f"{where} gives audio without a stamp"
         assert who == "owner", where
     assert "private" in answer.headers["cache-control"], where
+
+
+def _check_archive(answer: httpx2.Response, path: str, who: str, stamped: set[str]) -> None:
+    assert (path in ARCHIVES, who) == (True, "owner")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        pieces = [archive.read(name) for name in archive.namelist()]
+    clips = [piece for piece in pieces if piece.startswith(MAGIC) and piece != UPLOADED]
+    assert clips, "the walk must meet a clip in the archive, or it meets nothing"
+    assert {hashlib.sha256(clip).hexdigest() for clip in clips} <= stamped, "an archive gives audio without a stamp"
+    assert answer.headers["cache-control"] == "no-store"
