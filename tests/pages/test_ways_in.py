@@ -95,3 +95,12 @@ def test_challenges_for_anybody_come_at_a_pace_for_each_network(fresh: Service) 
         assert fresh.world.count(OneTimeToken, OneTimeToken.purpose == TokenPurpose.PASSKEY) == most
         made = fresh.world.newcomer()
         assert log_in(client, made.account.email, made.password).status_code == 303  # other ways in are not held up
+
+
+def test_an_api_key_opens_no_page(service: Service) -> None:
+    made = service.world.newcomer()
+    for headers in ({"xi-api-key": made.api_key}, {"Authorization": f"Bearer {made.api_key}"}):
+        with visitor(service) as client:
+            assert client.get("/account", headers=headers).headers["location"] == "/login?next=/account"
+            client.cookies.set("vouch_session", made.api_key)
+            assert client.get("/account").status_code == 303
