@@ -15,7 +15,7 @@ from app.api.schemas_speech import Price, Subscription, User
 from app.api.views_voices import unix
 from app.billing.ledger import balance_of
 from app.billing.plans import Plan, plan_of
-from app.billing.subscriptions import MISSING, subscription_of
+from app.billing.queries import MISSING, subscription_of
 from app.voices.service import clone_verdict, count_voices
 
 router = APIRouter(tags=["Account"])

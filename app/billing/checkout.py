@@ -8,8 +8,8 @@ from app.accounts.models import Account
 from app.billing.customers import customer_of, ensure_customer
 from app.billing.gateway import Gateway, InvoiceFacts
 from app.billing.plans import PLANS
+from app.billing.queries import is_live, subscription_of
 from app.billing.refreshing import refresh_customer
-from app.billing.subscriptions import is_live, subscription_of
 from app.core import audit
 from app.core.audit import Actor
 from app.core.db import Databases, now

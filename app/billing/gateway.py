@@ -213,9 +213,11 @@ class Gateway(Protocol):
         """All subscriptions of a customer, ended ones too, newest first."""
 
     def change_plan(self, external_id: str, plan: str, *, key: str) -> SubscriptionFacts:
-        """Put a subscription on another paid plan at once; the difference is paid, or credited, at once.
+        """Put a subscription on another paid plan at once.
 
-        When the card is declined the plan stays as it was and GatewayRefused says `payment.declined`.
+        A larger plan begins a new month now, which is paid whole; a smaller one costs nothing and gives nothing back:
+        so nobody uses a large allowance up and is credited for it. When the card is declined the plan stays as it was
+        and GatewayRefused says `payment.declined`.
         """
 
     def cancel_subscription(self, external_id: str, *, key: str) -> None:

@@ -28,7 +28,7 @@ class Balance:
 
     period: Period
     granted: int
-    """The allowance, with what was refunded."""
+    """The allowance, with what was carried over and what was refunded."""
     used: int
     reserved: int
     overage: int
@@ -52,7 +52,7 @@ def balance_of(session: Session, account: Account) -> Balance:
     granted = max(sums.get(EntryKind.GRANT, 0), plan_of(account).characters_a_month)
     return Balance(
         period,
-        granted=granted + sums.get(EntryKind.REFUND, 0),
+        granted=granted + sums.get(EntryKind.CARRY, 0) + sums.get(EntryKind.REFUND, 0),
         used=sums.get(EntryKind.SETTLE, 0),
         reserved=sums.get(EntryKind.RESERVE, 0) - sums.get(EntryKind.RELEASE, 0) - sums.get(EntryKind.SETTLE, 0),
         overage=sums.get(EntryKind.OVERAGE, 0) - sums.get(EntryKind.OVERAGE_BACK, 0),
@@ -107,6 +107,22 @@ def _grant_what_is_due(session: Session, account: Account, period: Period) -> No
     if due > 0:
         reference = f"{period.start.isoformat()}/{plan.id}/{plan.characters_a_month}"
         _write(session, account.id, period.start, EntryKind.GRANT, due, reference=reference)
+
+
+def carry_over(session: Session, account: Account, *, to: datetime) -> None:
+    """Take what is left of the present period's allowance along into the one that begins at `to`. Repeatable.
+
+    To be called while the account's plan and subscription are still those of the present period. What is being made
+    now and fails later is freed in the old period, and so is lost with it.
+    """
+    lock(session, account)
+    balance = balance_of(session, account)
+    reference = f"{balance.period.start.isoformat()}/{to.isoformat()}"
+    known = select(LedgerEntry.id).where(
+        LedgerEntry.account_id == account.id, LedgerEntry.kind == EntryKind.CARRY, LedgerEntry.reference == reference
+    )
+    if balance.left > 0 and session.scalar(known) is None:
+        _write(session, account.id, to, EntryKind.CARRY, balance.left, reference=reference)
 
 
 def settle(session: Session, job_id: uuid.UUID) -> int:

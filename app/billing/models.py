@@ -35,6 +35,8 @@ class EntryKind(StrEnum):
     """Why characters moved; each kind has one way (see MOVES)."""
 
     GRANT = "grant"
+    CARRY = "carry"
+    """What was left of a period that ended early, because a larger plan began a new one."""
     OVERAGE = "overage"
     OVERAGE_BACK = "overage_back"
     RESERVE = "reserve"
@@ -45,6 +47,7 @@ class EntryKind(StrEnum):
 
 MOVES: dict[EntryKind, tuple[Book, Book]] = {
     EntryKind.GRANT: (Book.GRANTED, Book.ALLOWANCE),
+    EntryKind.CARRY: (Book.GRANTED, Book.ALLOWANCE),
     EntryKind.OVERAGE: (Book.OVERAGE, Book.ALLOWANCE),
     EntryKind.OVERAGE_BACK: (Book.ALLOWANCE, Book.OVERAGE),
     EntryKind.RESERVE: (Book.ALLOWANCE, Book.RESERVED),

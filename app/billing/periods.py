@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Account
 from app.billing.models import Subscription
 from app.billing.plans import plan_of
-from app.billing.subscriptions import GOOD, LIVE, subscription_of
+from app.billing.queries import GOOD, LIVE, subscription_of
 from app.core.db import now
 
 

@@ -54,6 +54,11 @@ PLANS: dict[str, Plan] = {
 }  # fmt: skip
 
 
+def is_larger(plan: str, than: str) -> bool:
+    """Whether a plan costs more than another one: changing to it begins a new month, which is paid whole."""
+    return PLANS[plan].price_cents > PLANS[than].price_cents
+
+
 def plan_of(account: Account) -> Plan:
     """The plan that an account is on."""
     return PLANS[account.plan]

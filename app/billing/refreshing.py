@@ -11,7 +11,7 @@ import uuid
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Account
-from app.billing import cards, letters, outgoing, subscriptions
+from app.billing import cards, letters, outgoing, queries, subscriptions
 from app.billing.customers import customer_of
 from app.billing.gateway import Gateway, GatewayDown, SubscriptionFacts
 from app.core.db import Databases, now
@@ -27,14 +27,14 @@ def refresh_customer(databases: Databases, gateway: Gateway, settings: Settings,
     for _ in range(READ_AGAIN):
         with databases.reading() as session:
             customer = customer_of(session, account_id)
-            known = subscriptions.subscription_of(session, account_id)
+            known = queries.subscription_of(session, account_id)
         if customer is None:
             return
         read_at = now()
         found = gateway.subscriptions_of(customer.external_id)
         since = known.read_at if known is not None else None
         current = subscriptions.current_of(found)
-        own = current.card if current is not None and current.status in subscriptions.LIVE else None
+        own = current.card if current is not None and current.status in queries.LIVE else None
         card = own or gateway.card_of(customer.external_id)
         with databases.writing() as session:
             account = session.get_one(Account, account_id)
@@ -58,6 +58,6 @@ def _end_second_ones(
 ) -> None:
     """Nobody pays for two plans: bought in two windows at once, say, before either was known here."""
     for facts in found:
-        if facts is not current and facts.plan is not None and facts.status in subscriptions.LIVE:
+        if facts is not current and facts.plan is not None and facts.status in queries.LIVE:
             outgoing.cancel_subscription(session, facts.id)
             letters.second_subscription(session, account, facts.id, settings)

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.billing import incoming
 from app.billing.gateway import EventFacts, GatewayRefused
 from app.billing.models import SandboxObject, SubscriptionStatus, VerificationState
-from app.billing.plans import PLANS
+from app.billing.plans import PLANS, is_larger
 from app.core import crypto
 from app.core.db import now
 from app.core.errors import Invalid, NotFound
@@ -128,16 +128,22 @@ def change_card(session: Session, person: SandboxObject, choice: str) -> None:
 
 
 def change_plan(session: Session, held: SandboxObject, plan: str, settings: Settings) -> None:
-    """Another plan at once, for the difference. Raises GatewayRefused when the card is declined."""
+    """Another plan at once. A larger one begins a new month, paid whole; a smaller one costs and gives back nothing.
+
+    Raises GatewayRefused when the card is declined.
+    """
     person = find(session, Kind.CUSTOMER, held.data["customer"])
     before = held.data["plan"]
     if plan not in PLANS or not PLANS[plan].paid:
         raise Invalid("plan.unknown", "There is no such paid plan.")
     if plan == before or held.data["status"] not in LIVE:
         return
-    _refuse_declined(person.data["card"])
+    if is_larger(plan, before):
+        _refuse_declined(person.data["card"])
+        start = now()
+        change(held, period_start=start.isoformat(), period_end=_month_later(start).isoformat())
+        _bill(session, person.id, PLANS[plan].price_cents, settings)
     change(held, plan=plan)
-    _bill(session, person.id, PLANS[plan].price_cents - PLANS[before].price_cents, settings)
     tell(session, "customer.subscription.updated", held.id, person.id)
 
 

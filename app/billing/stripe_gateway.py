@@ -31,7 +31,7 @@ from app.billing.gateway import (
     VerificationStart,
 )
 from app.billing.models import SubscriptionStatus
-from app.billing.plans import PLANS
+from app.billing.plans import PLANS, is_larger
 from app.billing.stripe_facts import (
     METER,
     card_facts,
@@ -51,7 +51,7 @@ from app.core.errors import Invalid
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from stripe.params import SubscriptionUpdateParamsItem
+    from stripe.params import SubscriptionUpdateParams, SubscriptionUpdateParamsItem
     from stripe.params.billing_portal import SessionCreateParams as PortalParams
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
@@ -185,20 +185,20 @@ class StripeGateway:
         return [subscription_facts(each) for each in self._subscriptions(customer)]
 
     def change_plan(self, external_id: str, plan: str, *, key: str) -> SubscriptionFacts:
-        """Put a subscription on another plan; an unpaid difference leaves it as it was."""
+        """Put a subscription on another plan; an unpaid new month leaves it as it was."""
         with asking():
             held = self._v1.subscriptions.retrieve(external_id)
-            if subscription_facts(held).plan == plan:
+            before = subscription_facts(held).plan
+            if before == plan:
                 return subscription_facts(held)
-            changed = self._v1.subscriptions.update(
-                external_id,
-                {
-                    "items": _switched(held, self._prices(plan)),
-                    "proration_behavior": "always_invoice",
-                    "payment_behavior": "error_if_incomplete",
-                },
-                _once(key),
-            )
+            change: SubscriptionUpdateParams = {
+                "items": _switched(held, self._prices(plan)),
+                "proration_behavior": "none",
+                "payment_behavior": "error_if_incomplete",
+            }
+            if before is None or is_larger(plan, before):
+                change["billing_cycle_anchor"] = {"type": "now"}
+            changed = self._v1.subscriptions.update(external_id, change, _once(key))
         return subscription_facts(changed)
 
     def cancel_subscription(self, external_id: str, *, key: str) -> None:

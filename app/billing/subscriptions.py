@@ -6,7 +6,6 @@ an old subscription.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -14,11 +13,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Account
-from app.billing import letters
+from app.billing import ledger, letters
 from app.billing.customers import BILLING
 from app.billing.gateway import SubscriptionFacts
 from app.billing.models import Subscription, SubscriptionStatus
 from app.billing.plans import PLANS
+from app.billing.queries import GOOD, MISSING, subscription_of
 from app.core import audit
 from app.core.audit import Actor
 from app.core.db import now
@@ -27,11 +27,6 @@ from app.core.states import lock
 from app.settings import Settings
 
 FREE = "free"
-GOOD = frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING})
-MISSING = frozenset({SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
-"""A payment is missing: the plan goes on until the grace ends."""
-LIVE = GOOD | MISSING
-"""What the provider goes on to bill."""
 MAX_OVERAGE = 10
 """Most overage in a period, in allowances."""
 
@@ -63,16 +58,6 @@ def set_plan(session: Session, account: Account, plan: str, actor: Actor, reason
     for hook in _hooks:
         hook(session, account, actor)
     return True
-
-
-def subscription_of(session: Session, account_id: uuid.UUID) -> Subscription | None:
-    """The subscription of an account as it was last read, ended or not."""
-    return session.scalar(select(Subscription).where(Subscription.account_id == account_id))
-
-
-def is_live(subscription: Subscription | None) -> bool:
-    """Whether the provider goes on to bill it."""
-    return subscription is not None and subscription.status in LIVE
 
 
 def plan_due(subscription: Subscription | None) -> str:
@@ -131,6 +116,7 @@ def _write(
     assert facts.plan is not None, "current_of leaves out what is not a plan of ours"
     was_missing = row is not None and row.external_id == facts.id and row.status in MISSING
     before = row.status.value if row is not None else None
+    _carry_over(session, account, row, facts)
     changed = row is None or (row.external_id, row.status, row.plan) != (facts.id, facts.status, facts.plan)
     if row is None:
         row = Subscription(account_id=account.id)
@@ -153,6 +139,14 @@ def _write(
     return row
 
 
+def _carry_over(session: Session, account: Account, row: Subscription | None, facts: SubscriptionFacts) -> None:
+    """A larger plan begins a new period before the old one is over: what was left of that comes along."""
+    if row is None or row.external_id != facts.id or row.status not in GOOD:
+        return
+    if row.period_start < facts.period_start < row.period_end:
+        ledger.carry_over(session, account, to=facts.period_start)
+
+
 def _follow(session: Session, account: Account, row: Subscription, before: str, settings: Settings) -> None:
     """Move the account to what the subscription gives now, if that has changed."""
     due = plan_due(row)
@@ -165,9 +159,14 @@ def _follow(session: Session, account: Account, row: Subscription, before: str, 
 
 def end_graces(session: Session, settings: Settings) -> int:
     """Put accounts whose grace is over on the free plan; gives their number. For a duty that runs each minute."""
-    over = select(Subscription.account_id).where(Subscription.grace_until <= now()).limit(100)
+    over = (
+        select(Subscription.account_id)
+        .where(Subscription.grace_until <= now())
+        .order_by(Subscription.account_id)
+        .limit(100)
+    )
     ended = 0
-    for account_id in session.scalars(over).all():
+    for account_id in session.scalars(over.order_by(Subscription.account_id).limit(100)).all():
         account = session.get_one(Account, account_id)
         lock(session, account)
         row = subscription_of(session, account_id)

@@ -14,7 +14,7 @@ import app.voices.entitlements  # noqa: F401 - voices follow a plan wherever it 
 from app.accounts import sessions
 from app.accounts.addresses import spelling
 from app.accounts.models import Account
-from app.billing import subscriptions, verification
+from app.billing import queries, subscriptions, verification
 from app.billing.plans import PLANS
 from app.cli.common import OPERATOR, opened_services
 from app.core.errors import Invalid, NotFound
@@ -44,7 +44,7 @@ def set_plan(
     """Put an account on a plan by hand. A subscription that begins or changes later counts again."""
     with _deciding(email, reason) as (session, account, said):
         changed = subscriptions.set_plan(session, account, plan, OPERATOR, said)
-        live = subscriptions.is_live(subscriptions.subscription_of(session, account.id))
+        live = queries.is_live(queries.subscription_of(session, account.id))
     typer.echo(f"{email} is on the plan {plan}." if changed else f"{email} was on the plan {plan} already.")
     if live:
         typer.echo("The subscription goes on and is billed as before; end it at the payment provider if it should not.")

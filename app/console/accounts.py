@@ -17,7 +17,7 @@ from app.accounts.models import Account
 from app.accounts.rules import Capability, is_verified
 from app.accounts.signals import Signal
 from app.accounts.standing import capabilities_of, require
-from app.billing import cards, subscriptions, verification
+from app.billing import cards, queries, subscriptions, verification
 from app.billing.ledger import balance_of
 from app.billing.plans import PLANS, plan_of
 from app.console.signals import card as signal_card
@@ -88,7 +88,7 @@ def _account(session: Session, public_id: str) -> Account:
 def _facts(session: Session, services: Services, account: Account) -> dict[str, Any]:
     balance = balance_of(session, account)
     proof = verification.latest_of(session, account.id)
-    subscription = subscriptions.subscription_of(session, account.id)
+    subscription = queries.subscription_of(session, account.id)
     return {
         "id": account.public_id,
         "name": account.name,

@@ -14,7 +14,7 @@ from app.accounts.models import Account, Standing
 from app.accounts.rules import is_verified
 from app.billing.ledger import balance_of
 from app.billing.plans import plan_of
-from app.billing.subscriptions import is_live, subscription_of
+from app.billing.queries import is_live, subscription_of
 from app.core.db import now
 from app.core.services import Services, services_of
 from app.site.pages import page

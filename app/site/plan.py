@@ -16,8 +16,9 @@ from app.billing.gateway import Gateway, GatewayDown, gateway_of
 from app.billing.ledger import balance_of
 from app.billing.models import Subscription
 from app.billing.plans import PLANS, Plan, plan_of
+from app.billing.queries import is_live, subscription_of
 from app.billing.refreshing import refresh_customer
-from app.billing.subscriptions import is_live, most_overage, set_overage_cap, subscription_of
+from app.billing.subscriptions import most_overage, set_overage_cap
 from app.core.db import now
 from app.core.errors import DomainError, Invalid
 from app.core.services import Services, services_of

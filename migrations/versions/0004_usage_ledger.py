@@ -19,6 +19,7 @@ OLD_IN_THE_WAY = "id = NEW.id OR (job_id = NEW.job_id AND kind = NEW.kind)"
 
 WAYS = (
     ("grant", "granted", "allowance"),
+    ("carry", "granted", "allowance"),
     ("overage", "overage", "allowance"),
     ("overage_back", "allowance", "overage"),
     ("reserve", "allowance", "reserved"),
@@ -43,6 +44,7 @@ def upgrade() -> None:
             "kind",
             sa.Enum(
                 "grant",
+                "carry",
                 "overage",
                 "overage_back",
                 "reserve",

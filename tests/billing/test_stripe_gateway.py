@@ -225,7 +225,7 @@ def test_a_subscription_to_something_else_has_no_plan(
     assert held.plan is None
 
 
-def test_another_plan_replaces_both_prices_and_bills_the_difference_and_the_usage_so_far(
+def test_a_larger_plan_replaces_both_prices_and_bills_a_new_month_and_the_usage_so_far(
     gateway: StripeGateway, stripe_world: StripeWorld
 ) -> None:
     customer, subscription = subscribed(gateway, stripe_world, "starter")
@@ -236,8 +236,25 @@ def test_another_plan_replaces_both_prices_and_bills_the_difference_and_the_usag
     assert len(asked(stripe_world, "POST", f"subscriptions/{subscription}")) == 1
     held = [item["price"]["lookup_key"] for item in stripe_world.objects[subscription]["items"]["data"]]
     assert held == ["vouch_studio", "vouch_studio_overage"]
-    # 99.00 - 6.00 for the plan, 5,000 characters at 0.30 a thousand: billed once
-    assert [invoice.total_cents for invoice in gateway.invoices(customer)] == [9_300 + 150, 600]
+    # 99.00 for a month that begins now, 5,000 characters at 0.30 a thousand: billed once
+    assert [invoice.total_cents for invoice in gateway.invoices(customer)] == [9_900 + 150, 600]
+
+
+def test_a_smaller_plan_costs_and_gives_back_nothing_and_keeps_its_month(
+    gateway: StripeGateway, stripe_world: StripeWorld
+) -> None:
+    customer, subscription = subscribed(gateway, stripe_world, "studio")
+    before = gateway.subscription(subscription)
+    changed = gateway.change_plan(subscription, "starter", key="change:1")
+    assert before is not None
+    assert (changed.plan, changed.period_start, changed.period_end) == (
+        "starter",
+        before.period_start,
+        before.period_end,
+    )
+    assert [invoice.total_cents for invoice in gateway.invoices(customer)] == [9_900]
+    (asked_for,) = asked(stripe_world, "POST", f"subscriptions/{subscription}")
+    assert "billing_cycle_anchor" not in str(asked_for)
 
 
 def test_a_plan_whose_usage_item_is_missing_gets_it_with_the_next_plan(

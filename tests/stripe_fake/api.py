@@ -230,7 +230,9 @@ def _update_subscription(world: StripeWorld, held: Object, params: Object) -> Ob
     if held["status"] == "canceled":
         raise Refusal(400, "A canceled subscription can only update its cancellation_details and metadata.")
     try:
-        world.switch(held, params["items"])
+        prorate = params.get("proration_behavior") != "none"
+        restart = params.get("billing_cycle_anchor", {}).get("type") == "now"
+        world.switch(held, params["items"], prorate=prorate, restart=restart)
     except Declined:
         raise Refusal(402, "Your card was declined.", kind="card_error", code="card_declined") from None
     return held

@@ -101,11 +101,14 @@ class StripeWorld:
             money: Object = {"amount": total, "currency": subscription["currency"]}
             self.put(objects.charge(self.now(), customer=subscription["customer"], card=card, **money))
 
-    def switch(self, subscription: Object, changes: list[Object]) -> None:
-        """Change the items of a subscription and bill the difference, and the usage at the old price, at once.
+    def switch(
+        self, subscription: Object, changes: list[Object], *, prorate: bool = True, restart: bool = False
+    ) -> None:
+        """Change the items of a subscription and bill, at once, the usage at the old price and the difference.
 
-        The difference is not divided by the days that are left of the month. Raises Declined and changes nothing where
-        the card does not pay.
+        The difference is not divided by the days that are left of the month, and not billed unless `prorate`. With
+        `restart` a new month begins now, which is billed whole. Raises Declined and changes nothing where the card does
+        not pay.
         """
         items: list[Object] = subscription["items"]["data"]
         before = _monthly_total(items)
@@ -117,10 +120,14 @@ class StripeWorld:
             price = self.objects[change["price"]]
             kept.append(objects.subscription_item(self.now(), subscription["id"], price, start, end))
         flexible = subscription["billing_mode"]["type"] == "flexible"
-        owed = max(_monthly_total(kept) - before, 0) + (self._owed_for_usage(subscription) if flexible else 0)
+        due = _monthly_total(kept) if restart else max(_monthly_total(kept) - before, 0) if prorate else 0
+        owed = due + (self._owed_for_usage(subscription) if flexible else 0)
         if owed and subscription["customer"] in self.declining:
             raise Declined
         self._forget_usage(subscription)
+        if restart:
+            for item in kept:
+                item.update(current_period_start=self.now(), current_period_end=self.now() + MONTH)
         subscription["items"]["data"] = kept
         if owed:
             self.bill(subscription, owed)
