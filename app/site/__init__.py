@@ -22,6 +22,7 @@ from app.site import (
     security,
     sign_in,
     sign_up,
+    usage,
     voices,
 )
 from app.site.pages import mount_static, render_error
@@ -41,6 +42,7 @@ for part in (
     security,
     keys,
     plan,
+    usage,
     invoices,
     identity,
     sandbox,

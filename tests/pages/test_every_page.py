@@ -31,7 +31,7 @@ def test_every_state_shows_what_matters(gallery: Gallery) -> None:
         if words not in page.text:
             missing[state] = page.text
     assert missing == {}
-    assert len(gallery.shown) == 55
+    assert len(gallery.shown) == 57
 
 
 def test_the_changing_part_alone_says_the_same(gallery: Gallery) -> None:
