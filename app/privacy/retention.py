@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from app.accounts.holds import held, held_accounts
 from app.accounts.models import LoginEvent, LoginSession
@@ -44,14 +44,23 @@ def end_retention(session: Session, settings: Settings) -> dict[str, int]:
 
 
 def _end_sign_ins(session: Session, before: datetime) -> int:
-    """The log-in history, and sessions that ended or ran out as long ago."""
-    over = or_(LoginSession.ended_at < before, LoginSession.expires_at < before)
-    lines = select(LoginEvent.id).where(LoginEvent.at < before, ~held(LoginEvent.account_id)).limit(AT_ONCE)
-    logins = select(LoginSession.id).where(over, ~held(LoginSession.account_id)).limit(AT_ONCE)
-    old_lines, old_logins = session.scalars(lines).all(), session.scalars(logins).all()
+    """The log-in history, and sessions that ended or ran out as long ago.
+
+    The newest session of an account stays, without what it says of the place: it shows that the account was used, so
+    that the next sign-in from a strange browser is told to the holder.
+    """
+    newer = aliased(LoginSession)
+    has_newer = select(newer.id).where(newer.account_id == LoginSession.account_id, newer.id > LoginSession.id).exists()
+    over = or_(LoginSession.ended_at < before, LoginSession.expires_at < before), ~held(LoginSession.account_id)
+    says_where = or_(LoginSession.address != "", LoginSession.user_agent != "")
+    lines = select(LoginEvent.id).where(LoginEvent.at < before, ~held(LoginEvent.account_id))
+    old_lines = session.scalars(lines.limit(AT_ONCE)).all()
+    old_logins = session.scalars(select(LoginSession.id).where(*over, has_newer).limit(AT_ONCE)).all()
+    newest = session.scalars(select(LoginSession.id).where(*over, ~has_newer, says_where).limit(AT_ONCE)).all()
     session.execute(delete(LoginEvent).where(LoginEvent.id.in_(old_lines)))
     session.execute(delete(LoginSession).where(LoginSession.id.in_(old_logins)))
-    return max(len(old_lines), len(old_logins))
+    session.execute(update(LoginSession).where(LoginSession.id.in_(newest)).values(address="", user_agent=""))
+    return max(len(old_lines), len(old_logins), len(newest))
 
 
 def _end_exports(session: Session, moment: datetime) -> int:

@@ -1,7 +1,8 @@
 """No audio leaves unstamped: every GET route of the whole application is asked, with every id there is, by everybody.
 
 What comes back as audio, by itself or in an archive, must be the file of a stamp. Uploads, which are not clips, may
-come only from the routes listed here, and only to the owner or a moderator. (Text to speech, the one POST that answers with audio, is tested beside it.)
+come only from the routes listed here, and only to the owner or a moderator. (Text to speech, the one POST that answers
+with audio, is tested beside it.)
 """
 
 from __future__ import annotations

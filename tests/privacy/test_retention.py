@@ -11,7 +11,9 @@ from sqlalchemy import select, update
 
 from app.accounts import holds
 from app.accounts.models import Account, KnownBrowser, LoginEvent, LoginSession, OneTimeToken
+from app.accounts.sessions import start_session
 from app.core.db import now
+from app.core.errands import Errand
 from app.core.states import move
 from app.jobs.models import JobKind
 from app.privacy.models import DataExport, ExportState
@@ -19,7 +21,7 @@ from app.privacy.retention import RETENTION
 from app.provenance.models import TraceQuery, TraceState
 from app.settings import Retention
 from app.voices.models import Consent, Sample, SampleFile, Voice, VoiceState
-from tests.privacy.person import SPEAKER, Person, dump
+from tests.privacy.person import BROWSER, SPEAKER, Person, dump
 from tests.world import OPERATOR
 from workers.errands import PERIODIC, run_due
 from workers.retention import end_retention
@@ -85,7 +87,7 @@ def test_what_is_over_goes(person: Person) -> None:
     after = counts(person)
     assert after == {
         "history": 0,
-        "sessions": 0,
+        "sessions": 1,  # the newest, so that the next strange browser is noticed
         "browsers": 0,
         "links": 0,
         "exports": 0,
@@ -94,7 +96,19 @@ def test_what_is_over_goes(person: Person) -> None:
         "objects": before["objects"] - 4,  # export, rejected recording, traced file and its clean copy
     }
     assert person.world.get(Voice, person.voice.id).state is VoiceState.READY
-    assert SPEAKER in dump(person.world), "a consent in force stays"
+    left = dump(person.world)
+    assert SPEAKER in left, "a consent in force stays"
+    assert BROWSER not in left
+
+
+def test_after_a_long_time_a_strange_browser_is_still_told_of(person: Person) -> None:
+    everything_grows_old(person)
+    end_retention(person.tools)
+    told = [Errand.kind == "mail", Errand.key.startswith("new-browser:")]
+    before = person.world.count(Errand, *told)
+    with person.world.databases.writing() as session:
+        start_session(session, person.account.id, address="", user_agent="", settings=person.world.settings)
+    assert person.world.count(Errand, *told) == before + 1
 
 
 def test_a_hold_stops_every_timer(person: Person) -> None:
