@@ -65,7 +65,8 @@ def password_changed(settings: Settings) -> Letter:
     return security_changed(
         settings,
         "Your password was changed",
-        "The password of your account was changed just now. Every other browser was signed out.",
+        "The password of your account was changed just now. Every other browser was signed out. API keys go on "
+        "working: revoke those that you have not made.",
     )
 
 

@@ -59,6 +59,17 @@ def test_a_new_password_by_mail_does_not_replace_the_second_step(service: Servic
         assert thief.get("/account").status_code == 303
 
 
+def test_who_has_a_new_password_is_told_that_keys_go_on_working(service: Service) -> None:
+    made = service.world.newcomer()
+    with visitor(service) as client:
+        client.post("/password/forgotten", data={"email": made.account.email})
+        client.post("/password/new", data={"token": link_for(service, made), "password": NEW})
+    with service.client(made.api_key) as api:
+        assert api.get("/v1/user").status_code == 200
+    mails = service.world.rows(select(Errand.payload).where(Errand.owner_id == made.account.id))
+    assert any("API keys go on working" in " ".join(mail["text"].split()) for mail in mails)
+
+
 def test_fields_that_a_form_does_not_have_change_nothing(service: Service, customer: Visitor) -> None:
     extra = {
         "role": "operator",
