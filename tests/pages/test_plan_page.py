@@ -10,7 +10,7 @@ import pytest
 
 from app.accounts.registration import NewAccount
 from app.billing.models import Subscription
-from app.billing.subscriptions import subscription_of
+from app.billing.queries import subscription_of
 from tests.harness import Service
 from tests.pages.browsing import Page, Visitor
 from tests.pages.paying import Payer, provider_down
@@ -45,6 +45,7 @@ def test_choosing_leads_to_the_checkout_and_back_to_a_plan_that_is_there(payer: 
     assert re.fullmatch(r"/sandbox/checkout/\S+", chosen.headers["location"])
     waiting = read(payer, f"{PLAN}?checkout=done")
     assert "We wait for the payment provider" in waiting.text, "coming back is not paying"
+    assert ("post", PLAN) not in waiting.forms, "and nothing there invites to pay twice"
     assert payer.account.plan == "free"
     paid = payer.visitor.post(chosen.headers["location"], card="good")
     assert paid.headers["location"] == f"{PLAN}?checkout=done"
