@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
-from app.accounts.identity import Caller, SignedIn, acting, looking
+from app.accounts.identity import Caller, Confirmed, SignedIn, acting, looking
 from app.accounts.models import Account
 from app.accounts.rules import is_verified
 from app.billing import checkout
@@ -63,7 +63,7 @@ def _arrived(services: Services, gateway: Gateway, caller: Caller) -> bool:
 @router.post(PATH)
 def choose(
     request: Request,
-    caller: SignedIn,
+    caller: Confirmed,
     services: Parts,
     gateway: Provider,
     plan: Annotated[str, Form(max_length=24)] = "",
@@ -82,7 +82,7 @@ def choose(
 
 
 @router.post(f"{PATH}/manage")
-def manage(request: Request, caller: SignedIn, services: Parts, gateway: Provider) -> Response:
+def manage(request: Request, caller: Confirmed, services: Parts, gateway: Provider) -> Response:
     """Lead to the provider's page for card and cancelling."""
     try:
         provider = _there(gateway, services)
@@ -93,7 +93,7 @@ def manage(request: Request, caller: SignedIn, services: Parts, gateway: Provide
 
 @router.post(f"{PATH}/overage")
 def choose_overage(
-    request: Request, caller: SignedIn, services: Parts, cap: Annotated[str, Form(max_length=20)] = ""
+    request: Request, caller: Confirmed, services: Parts, cap: Annotated[str, Form(max_length=20)] = ""
 ) -> Response:
     """How many characters beyond the allowance may be billed."""
     try:

@@ -69,3 +69,13 @@ def test_every_page_of_somebody_signed_in_has_the_way_out(customer: Visitor, mod
             answer = person.get(path)
             assert answer.status_code == 200, path
             assert ("post", "/logout") in Page.read(answer.text).forms, path
+
+
+def test_a_stolen_session_spends_no_money(service: Service, customer: Visitor) -> None:
+    old = now() - service.settings.web.confirm_for - timedelta(seconds=1)
+    with service.world.databases.writing() as session:
+        mine = LoginSession.account_id == customer.account.id
+        session.execute(update(LoginSession).where(mine).values(confirmed_at=old))
+    for path in ("/account/plan", "/account/plan/manage", "/account/plan/overage"):
+        answer = customer.post(path, plan="studio", cap="1000")
+        assert (answer.status_code, answer.headers["location"][:22]) == (303, "/account/confirm?next="), path
