@@ -30,7 +30,9 @@ def test_another_browser_can_be_signed_out(service: Service, customer: Visitor) 
     with visitor(service) as other:
         log_in(other, customer.account.email, customer.password)
         assert other.get("/account").status_code == 200
-        ends = [action for _, action in Page.read(customer.get("/account/security").text).forms if action.endswith("/end")]
+        ends = [
+            action for _, action in Page.read(customer.get("/account/security").text).forms if action.endswith("/end")
+        ]
         assert len(ends) == 1  # one's own is ended by signing out
         assert customer.post(ends[0]).status_code == 303
         assert other.get("/account").status_code == 303

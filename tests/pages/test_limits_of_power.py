@@ -19,6 +19,8 @@ from tests.conftest import make_settings
 from tests.harness import Service, running
 from tests.pages.browsing import Page, Visitor
 from tests.pages.gallery import Gallery
+from tests.pages.gallery_accounts import tools_of
+from workers.errands import run_due
 
 Visit = Callable[[Service, NewAccount], Visitor]
 FILE = {"files": ("a.wav", b"RIFF some bytes", "audio/wav")}
@@ -203,6 +205,8 @@ def test_making_and_speaking_from_the_pages(fresh: Service, visit: Visit) -> Non
     assert repeated.headers["location"] == made.headers["location"]
     assert len(fresh.storage.list("uploads")) == 1  # the second copy is not kept
     person.post(f"/voices/{voice.public_id}/delete", confirm="yes")
+    with tools_of(fresh) as tools:
+        run_due(tools)
     assert fresh.storage.list("uploads") == []
     ready = fresh.world.voice(person.account)
     spoken = person.post("/speak", text="Hello.", voice_id=ready.public_id)
