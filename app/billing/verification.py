@@ -83,9 +83,16 @@ def latest_of(session: Session, account_id: uuid.UUID) -> Verification | None:
 def start(databases: Databases, gateway: Gateway, settings: Settings, account_id: uuid.UUID, return_url: str) -> str:
     """Begin a proof, or go on with one that is not finished; gives where to send the person. Outside of transactions.
 
-    Raises Invalid while the provider still looks at the last one, and RateLimited after STARTS_A_DAY.
+    Raises Invalid while the provider still looks at the last one and for an account that will be deleted, and
+    RateLimited after STARTS_A_DAY.
     """
     with databases.reading() as session:
+        if session.get_one(Account, account_id).closing_at is not None:
+            raise Invalid(
+                "verification.closing",
+                "Your account will be deleted, so nobody needs to look at your documents.",
+                fix="If you want to keep the account, say so under “Your data” first.",
+            )
         last = latest_of(session, account_id)
     if last is not None and last.external_id is not None and last.finished_at is None:
         url = _go_on(databases, gateway, settings, last.external_id)

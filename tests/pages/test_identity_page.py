@@ -101,6 +101,15 @@ def test_a_provider_that_does_not_answer_is_said_on_the_page(payer: Payer, servi
     assert payer.visitor.post(IDENTITY).status_code == 303, "and what was begun goes on afterwards"
 
 
+def test_who_will_be_deleted_shows_no_document_to_anybody(payer: Payer) -> None:
+    payer.show_bad_document()
+    payer.visitor.post("/account/data/delete", email=payer.account.email)
+    answer = payer.visitor.post(IDENTITY)
+    assert (answer.status_code, "will be deleted" in Page.read(answer.text).text) == (422, True)
+    payer.visitor.post("/account/data/keep")
+    assert payer.visitor.post(IDENTITY).status_code == 303
+
+
 def test_where_the_operator_verifies_people_the_page_says_whom_to_ask(without_provider: Service, visit: Visit) -> None:
     person = visit(without_provider, without_provider.world.newcomer(verified=False))
     shown = read(person)

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from app.accounts.registration import NewAccount
+from app.billing.customers import customer_of
 from app.billing.models import Subscription
 from app.billing.queries import subscription_of
 from tests.harness import Service
@@ -137,6 +138,20 @@ def test_while_it_does_not_answer_a_payment_is_waited_for(payer: Payer, service:
     payer.checkout_page()
     with provider_down(service):
         assert "We wait for the payment provider" in read(payer, f"{PLAN}?checkout=done").text
+
+
+def test_an_account_that_will_be_deleted_buys_and_changes_nothing(payer: Payer) -> None:
+    deleted = payer.visitor.post("/account/data/delete", email=payer.account.email)
+    assert deleted.status_code == 303
+    answer = payer.visitor.post(PLAN, plan="creator")
+    assert (answer.status_code, "will be deleted" in Page.read(answer.text).text) == (422, True)
+    with payer.tools.databases.reading() as session:
+        assert customer_of(session, payer.id) is None, "nor does the provider hear of it"
+    payer.visitor.post("/account/data/keep")
+    payer.subscribe("starter")
+    payer.visitor.post("/account/data/delete", email=payer.account.email)
+    assert payer.visitor.post(PLAN, plan="studio").status_code == 422, "its end is only on its way to the provider"
+    assert payer.account.plan == "starter"
 
 
 def test_where_the_operator_gives_plans_nothing_can_be_bought(without_provider: Service, visit: Visit) -> None:
