@@ -73,7 +73,7 @@ def _page(
             signals=_signals(session, account),
             linked=_linked(session, account),
             plans=[{"id": plan.id, "name": plan.name} for plan in PLANS.values()],
-            may_operate=Capability.OPERATE in capabilities_of(viewer),
+            may_operate=Capability.OPERATE in capabilities_of(viewer) and account.erased_at is None,
             error=error.message if error else None,
         )
 
@@ -181,6 +181,8 @@ def _decide(
             account = _account(session, public_id)
             if account.id == viewer.id:
                 raise Invalid("operator.self", "Somebody else has to decide this about your own account.")
+            if account.erased_at is not None:
+                raise Invalid("account.erased", "This account has been erased: there is nothing left to decide.")
             decision(session, account)
     except Invalid as error:
         return _page(request, public_id, caller, services, error)

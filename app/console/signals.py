@@ -76,10 +76,12 @@ def close(
 ) -> Response:
     """Close a signal with a note; the last one that restricts an account lets it clone again."""
     try:
-        with acting(services, caller) as (session, _):
+        with acting(services, caller) as (session, viewer):
             signal = session.get(Signal, signal_id)
             if signal is None:
                 raise NotFound("signal.not_found", "There is no such signal.")
+            if signal.account_id == viewer.id:
+                raise Invalid("signal.self", "Somebody else has to close this: it is about your own account.")
             said = one_line(note, 1_000)
             if not said:
                 raise Invalid("signal.note", "Say in a sentence what you found: the note is kept.")

@@ -13,6 +13,7 @@ from app.accounts.registration import NewAccount
 from app.accounts.signals import Signal, SignalKind, raise_signal
 from app.billing.models import CardSeen
 from app.core.audit import AuditEntry
+from app.core.db import now
 from tests.conftest import make_settings
 from tests.harness import Service, running
 from tests.pages.browsing import Page, Visitor
@@ -124,6 +125,26 @@ def test_moderators_do_not_decide_for_the_operator(fresh: Service, moderator_her
     assert answer.status_code == 403
     fresh_row = fresh.world.get(Account, account.id)
     assert (fresh_row.plan, fresh_row.verified_at) == ("free", None)
+
+
+def test_nobody_closes_a_signal_about_themselves(fresh: Service, moderator_here: Visitor) -> None:
+    made = signal(fresh, moderator_here.account, restricted=False)
+    answer = moderator_here.post(f"/console/signals/{made.id}/close", note="Nothing to see here.")
+    assert (answer.status_code, "Somebody else" in answer.text) == (422, True)
+    assert fresh.world.get(Signal, made.id).closed_at is None
+
+
+def test_an_erased_account_is_only_looked_at(fresh: Service, operator_here: Visitor) -> None:
+    account = fresh.world.account(plan="free", verified=False)
+    with fresh.world.databases.writing() as session:
+        session.get_one(Account, account.id).erased_at = now()
+    at = f"/console/accounts/{account.public_id}"
+    for decision in ("verify", "plan"):
+        assert ("post", f"{at}/{decision}") not in Page.read(operator_here.get(at).text).forms
+        answer = operator_here.post(f"{at}/{decision}", plan="studio", reason="They came back.")
+        assert (answer.status_code, "has been erased" in answer.text) == (422, True)
+    kept = fresh.world.get(Account, account.id)
+    assert (kept.plan, kept.verified_at) == ("free", None)
 
 
 def test_customers_see_none_of_it(fresh: Service, visit: Visit) -> None:
