@@ -14,7 +14,7 @@ from app.billing.verification import rename_account
 from app.core.errors import DomainError
 from app.core.services import Services, services_of
 from app.site import cookies
-from app.site.pages import mail_hint, page, see
+from app.site.pages import in_words, mail_hint, page, see
 
 router = APIRouter()
 Parts = Annotated[Services, Depends(services_of)]
@@ -50,7 +50,7 @@ def _profile(
             new_email=typed if field == "new_email" else "",
             verified=account.verified_at is not None,
             password_is_temporary=account.password_is_temporary,
-            errors={field: error.message} if error else {},
+            errors={field: in_words(error)} if error else {},
             mailed_to=mailed_to,
             mail_hint=mail_hint(services.settings) if mailed_to else None,
             min_password=passwords.MIN_PASSWORD,
@@ -102,9 +102,8 @@ def confirm_email(request: Request, caller: SignedIn, services: Parts, token: Ty
 
 
 def _dead(request: Request, error: DomainError) -> Response:
-    said = " ".join(filter(None, (error.message, error.fix)))
     again = {"href": PATH, "words": "Back to your profile"}
-    return page(request, "dead_link.html", None, error.status, message=said, again=again)
+    return page(request, "dead_link.html", None, error.status, message=in_words(error), again=again)
 
 
 @router.post("/account/password")

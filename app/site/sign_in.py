@@ -14,7 +14,7 @@ from app.accounts.sign_in import check_password, note_failure
 from app.core.errors import DomainError, Unauthenticated
 from app.core.services import Services, services_of
 from app.site import cookies, second_step
-from app.site.pages import MAX_NEXT, own_path, page, see
+from app.site.pages import MAX_NEXT, in_words, own_path, page, see
 
 router = APIRouter()
 
@@ -38,7 +38,8 @@ def log_in(
         return _first_step(request, services, email, password, own_path(next))
     except DomainError as error:
         _note_failure(request, services, error)
-        shown = {"email": email, "error": error.message, "next": own_path(next)}
+        unproved = error.code == "login.unproved"
+        shown = {"email": email, "error": in_words(error), "next": own_path(next), "unproved": unproved}
         return page(request, "login.html", None, error.status, **shown)
 
 

@@ -15,7 +15,7 @@ from app.accounts.sessions import start_session
 from app.core.errors import DomainError
 from app.core.services import Services, services_of
 from app.site import cookies, second_step
-from app.site.pages import mail_hint, page, see
+from app.site.pages import in_words, mail_hint, page, see
 
 router = APIRouter()
 Parts = Annotated[Services, Depends(services_of)]
@@ -87,7 +87,7 @@ def _form(
         agreed=agreed,
         is_open=services.settings.accounts.sign_up == "open",
         errors={field: error.message} if error and field else {},
-        error=" ".join(filter(None, (error.message, error.fix))) if error and not field else None,
+        error=in_words(error) if error and not field else None,
         min_password=passwords.MIN_PASSWORD,
     )
 
@@ -149,7 +149,9 @@ def confirm(request: Request, services: Parts, token: Typed = "", password: Type
     except DomainError as error:
         if error.code.startswith("link."):
             return _link_problem(request, error)
-        return page(request, "confirm_sign_up.html", None, error.status, token=token, email=email, error=error.message)
+        return page(
+            request, "confirm_sign_up.html", None, error.status, token=token, email=email, error=in_words(error)
+        )
     response = see("/")
     cookies.sign_browser_in(response, services.settings, started)
     return response

@@ -50,6 +50,7 @@ def test_from_the_form_to_a_signed_in_account(service: Service, stranger: httpx2
     wrong = stranger.post("/sign-up/confirm", data={"token": token, "password": "not this one at all"})
     assert wrong.status_code == 422
     assert "not the password" in wrong.text
+    assert "choose a new password" in wrong.text
     done = stranger.post("/sign-up/confirm", data={"token": token, "password": PASSWORD})
     assert (done.status_code, done.headers["location"]) == (303, "/")
     assert "grace@example.org" in stranger.get("/account").text
@@ -136,3 +137,23 @@ def test_a_link_that_is_none_leads_on(stranger: httpx2.Client, page: str) -> Non
     assert answer.status_code == 422
     assert "does not work" in shown.text
     assert "/login" in shown.links
+
+
+def test_signing_in_before_the_link_offers_to_send_it_again(service: Service, stranger: httpx2.Client) -> None:
+    email = "early.bird@example.org"
+    sign_up(stranger, email)
+    first = link_to(service, email)
+    offered = log_in(stranger, email, PASSWORD)
+    shown = Page.read(offered.text)
+    assert (offered.status_code, "open the link in the mail" in shown.text) == (403, True)
+    assert ("post", "/sign-up/again") in shown.forms
+    assert f'<input type="hidden" name="email" value="{email}">' in offered.text
+    assert "on its way once more" in stranger.post("/sign-up/again", data={"email": email}).text
+    assert link_to(service, email) != first
+
+
+def test_only_the_right_password_is_told_that_a_sign_up_waits(service: Service, stranger: httpx2.Client) -> None:
+    sign_up(stranger, "late.owl@example.org")
+    answers = [log_in(stranger, email, "not this one") for email in ("late.owl@example.org", "no.owl@example.org")]
+    assert ("post", "/sign-up/again") not in Page.read(answers[0].text).forms
+    assert len({answer.text.replace("late.owl", "no.owl") for answer in answers}) == 1
