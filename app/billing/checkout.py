@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 
+from sqlalchemy.orm import Session
+
 from app.accounts.models import Account
 from app.billing.customers import customer_of, ensure_customer
-from app.billing.gateway import Gateway, InvoiceFacts
+from app.billing.gateway import Gateway, GatewayRefused, InvoiceFacts
 from app.billing.plans import PLANS
 from app.billing.queries import is_live, subscription_of
 from app.billing.refreshing import refresh_customer
@@ -23,10 +25,13 @@ BILLING_PATH, PAID_PATH = "/account/plan", "/account/plan?checkout=done"
 def begin(databases: Databases, gateway: Gateway, settings: Settings, account_id: uuid.UUID, plan: str) -> str:
     """Where to send a person who wants a paid plan: to the provider's checkout.
 
-    Raises Invalid for a plan that nobody pays for, and when there is a subscription already: that one is changed with
-    `change_plan`. The provider is asked for it, because a payment of a minute ago may not be known here yet.
+    Raises Invalid for a plan that nobody pays for, for an account that will be deleted, and when there is a
+    subscription already: that one is changed with `change_plan`. The provider is asked for it, because a payment of a
+    minute ago may not be known here yet.
     """
     _refuse_unpaid(plan)
+    with databases.reading() as session:
+        _refuse_closing(session, account_id)
     customer = ensure_customer(databases, gateway, account_id)
     refresh_customer(databases, gateway, settings, account_id)
     with databases.reading() as session:
@@ -46,18 +51,23 @@ def begin(databases: Databases, gateway: Gateway, settings: Settings, account_id
 
 
 def change_plan(databases: Databases, gateway: Gateway, settings: Settings, account_id: uuid.UUID, plan: str) -> None:
-    """Put the account's subscription on another paid plan at once. Raises Invalid where there is none.
+    """Put the account's subscription on another paid plan at once. Raises Invalid where there is none, or soon none.
 
     GatewayRefused with `payment.declined` means that the card was: the plan is then the old one.
     """
     _refuse_unpaid(plan)
     with databases.reading() as session:
+        _refuse_closing(session, account_id)
         subscription = subscription_of(session, account_id)
     if subscription is None or not is_live(subscription):
         raise Invalid("billing.no_plan", "There is no plan to change. Choose one first.")
     if subscription.plan != plan:
         key = f"plan:{subscription.external_id}:{plan}:{subscription.read_at.isoformat()}"
-        gateway.change_plan(subscription.external_id, plan, key=key)
+        try:
+            gateway.change_plan(subscription.external_id, plan, key=key)
+        except GatewayRefused:
+            refresh_customer(databases, gateway, settings, account_id)  # so that the next try has another key
+            raise
         with databases.writing() as session:
             actor = Actor("account", str(account_id))
             audit.record(session, actor, "subscription.plan_chosen", subscription, after=plan)
@@ -78,6 +88,15 @@ def invoices(databases: Databases, gateway: Gateway, account_id: uuid.UUID) -> l
     with databases.reading() as session:
         customer = customer_of(session, account_id)
     return gateway.invoices(customer.external_id) if customer is not None else []
+
+
+def _refuse_closing(session: Session, account_id: uuid.UUID) -> None:
+    if session.get_one(Account, account_id).closing_at is not None:
+        raise Invalid(
+            "billing.closing",
+            "Your account will be deleted, so no plan can be taken or changed.",
+            fix="If you want to keep the account, say so under “Your data” first.",
+        )
 
 
 def _refuse_unpaid(plan: str) -> None:
