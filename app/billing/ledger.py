@@ -47,7 +47,10 @@ class Balance:
 
 def balance_of(session: Session, account: Account) -> Balance:
     """The balance of the present period. An allowance that nothing was spent of yet counts as granted."""
-    period = period_of(session, account)
+    return _balance_in(session, account, period_of(session, account))
+
+
+def _balance_in(session: Session, account: Account, period: Period) -> Balance:
     sums = _sums(session, account.id, period.start)
     granted = max(sums.get(EntryKind.GRANT, 0), plan_of(account).characters_a_month)
     return Balance(
@@ -92,7 +95,7 @@ def reserve(
     balance = balance_of(session, account)
     if characters > balance.spendable:
         raise ValueError(f"{characters} characters are more than the {balance.spendable} that are left")
-    _grant_what_is_due(session, account, balance.period)
+    grant_due(session, account, balance.period)
     period = balance.period.start
     beyond = characters - balance.left
     if beyond > 0:
@@ -100,8 +103,11 @@ def reserve(
     _write(session, account.id, period, EntryKind.RESERVE, characters, job_id=job_id, api_key_id=api_key_id)
 
 
-def _grant_what_is_due(session: Session, account: Account, period: Period) -> None:
-    """Write the allowance of the period, or what a larger plan adds to it. A smaller plan takes nothing away."""
+def grant_due(session: Session, account: Account, period: Period) -> None:
+    """Write the allowance of the period, or what a larger plan adds to it. A smaller plan takes nothing away.
+
+    The account must be locked. To be called, too, before a smaller plan: what is written stays.
+    """
     plan = plan_of(account)
     due = plan.characters_a_month - _sums(session, account.id, period.start).get(EntryKind.GRANT, 0)
     if due > 0:
@@ -109,20 +115,20 @@ def _grant_what_is_due(session: Session, account: Account, period: Period) -> No
         _write(session, account.id, period.start, EntryKind.GRANT, due, reference=reference)
 
 
-def carry_over(session: Session, account: Account, *, to: datetime) -> None:
-    """Take what is left of the present period's allowance along into the one that begins at `to`. Repeatable.
+def carry_over(session: Session, account: Account, period: Period, *, to: datetime) -> None:
+    """Take what is left of a period's allowance along into the one that begins at `to`. Repeatable.
 
-    To be called while the account's plan and subscription are still those of the present period. What is being made
-    now and fails later is freed in the old period, and so is lost with it.
+    To be called while the account's plan is still that of `period`. What is being made now and fails later is freed in
+    the old period, and so is lost with it.
     """
     lock(session, account)
-    balance = balance_of(session, account)
-    reference = f"{balance.period.start.isoformat()}/{to.isoformat()}"
+    left = _balance_in(session, account, period).left
+    reference = f"{period.start.isoformat()}/{to.isoformat()}"
     known = select(LedgerEntry.id).where(
         LedgerEntry.account_id == account.id, LedgerEntry.kind == EntryKind.CARRY, LedgerEntry.reference == reference
     )
-    if balance.left > 0 and session.scalar(known) is None:
-        _write(session, account.id, to, EntryKind.CARRY, balance.left, reference=reference)
+    if left > 0 and session.scalar(known) is None:
+        _write(session, account.id, to, EntryKind.CARRY, left, reference=reference)
 
 
 def settle(session: Session, job_id: uuid.UUID) -> int:

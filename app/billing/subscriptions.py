@@ -17,6 +17,7 @@ from app.billing import ledger, letters
 from app.billing.customers import BILLING
 from app.billing.gateway import SubscriptionFacts
 from app.billing.models import Subscription, SubscriptionStatus
+from app.billing.periods import period_of
 from app.billing.plans import PLANS
 from app.billing.queries import GOOD, MISSING, subscription_of
 from app.core import audit
@@ -116,7 +117,7 @@ def _write(
     assert facts.plan is not None, "current_of leaves out what is not a plan of ours"
     was_missing = row is not None and row.external_id == facts.id and row.status in MISSING
     before = row.status.value if row is not None else None
-    _carry_over(session, account, row, facts)
+    _keep_allowance(session, account, row, facts)
     changed = row is None or (row.external_id, row.status, row.plan) != (facts.id, facts.status, facts.plan)
     if row is None:
         row = Subscription(account_id=account.id)
@@ -139,12 +140,15 @@ def _write(
     return row
 
 
-def _carry_over(session: Session, account: Account, row: Subscription | None, facts: SubscriptionFacts) -> None:
-    """A larger plan begins a new period before the old one is over: what was left of that comes along."""
-    if row is None or row.external_id != facts.id or row.status not in GOOD:
+def _keep_allowance(session: Session, account: Account, row: Subscription | None, facts: SubscriptionFacts) -> None:
+    """Another plan takes nothing away that was paid for: not in the same period, and not where a new one begins early."""
+    if row is None or row.external_id != facts.id or row.plan != account.plan or not {row.status, facts.status} <= GOOD:
         return
-    if row.period_start < facts.period_start < row.period_end:
-        ledger.carry_over(session, account, to=facts.period_start)
+    period = period_of(session, account, facts.period_start)  # news may be late: not the period of this moment
+    if period.start < facts.period_start < period.end:
+        ledger.carry_over(session, account, period, to=facts.period_start)
+    elif row.period_start == facts.period_start and facts.plan != row.plan:
+        ledger.grant_due(session, account, period)
 
 
 def _follow(session: Session, account: Account, row: Subscription, before: str, settings: Settings) -> None:
@@ -159,12 +163,7 @@ def _follow(session: Session, account: Account, row: Subscription, before: str, 
 
 def end_graces(session: Session, settings: Settings) -> int:
     """Put accounts whose grace is over on the free plan; gives their number. For a duty that runs each minute."""
-    over = (
-        select(Subscription.account_id)
-        .where(Subscription.grace_until <= now())
-        .order_by(Subscription.account_id)
-        .limit(100)
-    )
+    over = select(Subscription.account_id).where(Subscription.grace_until <= now())
     ended = 0
     for account_id in session.scalars(over.order_by(Subscription.account_id).limit(100)).all():
         account = session.get_one(Account, account_id)

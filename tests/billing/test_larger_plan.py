@@ -35,6 +35,10 @@ def balance(world: World, account: Account) -> Balance:
         return balance_of(session, session.get_one(Account, account.id))
 
 
+def period_start(world: World, account: Account) -> datetime:
+    return balance(world, account).period.start
+
+
 @pytest.fixture
 def starter(world: World) -> Account:
     """A customer in the middle of a month on the smallest plan, who has spoken 1,000 characters."""
@@ -72,6 +76,46 @@ def test_a_smaller_plan_begins_no_month_and_takes_nothing_away(world: World) -> 
     read(world, account, "starter", *month)
     after = balance(world, account)
     assert (after.granted, after.left) == (STUDIO, STUDIO - 1_000)
+
+
+def test_a_smaller_plan_takes_nothing_away_before_the_first_clip_either(world: World) -> None:
+    account, moment = world.account(plan="free"), now()
+    month = moment - timedelta(days=10), moment + timedelta(days=20)
+    for plan in ("studio", "starter", "starter"):
+        read(world, account, plan, *month)
+    after = balance(world, account)
+    assert (after.granted, after.left) == (STUDIO, STUDIO)
+
+
+def test_a_smaller_plan_that_is_heard_of_with_its_renewal_grants_no_large_month(world: World) -> None:
+    account, moment = world.account(plan="free"), now()
+    end = moment - timedelta(hours=1)
+    read(world, account, "studio", end - timedelta(days=30), end)
+    read(world, account, "starter", end, end + timedelta(days=30))
+    assert balance(world, account).left == STARTER
+
+
+def test_late_news_carries_what_was_left_when_the_larger_plan_began(world: World, starter: Account) -> None:
+    """By now the old month would be over, too."""
+    start, end = now() - timedelta(days=2), now() - timedelta(days=1)
+    world.subscribe(starter, "starter", period_start(world, starter), end)
+    read(world, starter, "studio", start, start + timedelta(days=30))
+    assert balance(world, starter).left == STUDIO + STARTER - 1_000
+
+
+def test_a_renewal_that_was_not_heard_of_is_carried_too(world: World, starter: Account) -> None:
+    start, end = now() - timedelta(days=1), now() - timedelta(days=2)
+    world.subscribe(starter, "starter", period_start(world, starter), end)
+    world.spend(starter, 300)
+    read(world, starter, "studio", start, start + timedelta(days=30))
+    assert balance(world, starter).left == STUDIO + STARTER - 300
+
+
+def test_what_the_operator_gave_by_hand_is_not_carried(world: World, starter: Account) -> None:
+    world.change(starter, plan="studio")
+    start = now() - timedelta(seconds=1)
+    read(world, starter, "creator", start, start + timedelta(days=30))
+    assert world.count(LedgerEntry, LedgerEntry.kind == EntryKind.CARRY) == 0
 
 
 def test_a_month_that_is_not_paid_carries_nothing(world: World, starter: Account) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Account
 from app.billing import checkout, refreshing, subscriptions
 from app.billing.customers import ensure_customer
-from app.billing.gateway import GatewayDown
+from app.billing.gateway import GatewayDown, GatewayRefused
 from app.billing.models import BillingCustomer, SubscriptionStatus
 from app.core.audit import AuditEntry
 from app.core.db import now
@@ -173,9 +173,12 @@ def test_a_plan_is_changed_at_once_or_not_at_all(desk: Desk) -> None:
     desk.stripe.decline_cards(desk.customer(account))
     checkout.change_plan(*parts, "creator")
     assert desk.fresh(account).plan == "creator", "less costs nothing"
-    with pytest.raises(Exception, match="declined"):
+    with pytest.raises(GatewayRefused, match="declined"):
         checkout.change_plan(*parts, "studio")
     assert desk.fresh(account).plan == "creator"
+    desk.stripe.declining.clear()
+    checkout.change_plan(*parts, "studio")
+    assert desk.fresh(account).plan == "studio", "the same card may be tried again"
 
 
 class Overtaken:
