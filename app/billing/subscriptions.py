@@ -141,7 +141,7 @@ def _write(
 
 
 def _keep_allowance(session: Session, account: Account, row: Subscription | None, facts: SubscriptionFacts) -> None:
-    """Another plan takes nothing away that was paid for: not in the same period, and not where a new one begins early."""
+    """Another plan takes nothing away that was paid for: neither in its period, nor where a new one begins early."""
     if row is None or row.external_id != facts.id or row.plan != account.plan or not {row.status, facts.status} <= GOOD:
         return
     period = period_of(session, account, facts.period_start)  # news may be late: not the period of this moment

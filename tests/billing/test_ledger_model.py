@@ -44,6 +44,7 @@ class Books:
     """What the model knows of a period."""
 
     granted: int = 0
+    carried: int = 0
     reserved: int = 0
     used: int = 0
     overage: int = 0
@@ -51,7 +52,7 @@ class Books:
 
     @property
     def left(self) -> int:
-        return self.granted + self.overage + self.refunded - self.reserved - self.used
+        return self.granted + self.carried + self.overage + self.refunded - self.reserved - self.used
 
 
 @dataclass
@@ -73,10 +74,14 @@ class Person:
     def now(self) -> Books:
         return self.books.setdefault(self.start, Books())
 
+    def left(self) -> int:
+        """Of the allowance, with what will be granted when it is first spent of."""
+        books = self.now()
+        return books.left + max(SMALL[self.plan] - books.granted, 0)
+
     def spendable(self) -> int:
         books, sold = self.now(), self.plan != "free"
-        to_come = max(SMALL[self.plan] - books.granted, 0)
-        return books.left + to_come + (max(self.cap - books.overage, 0) if sold else 0)
+        return self.left() + (max(self.cap - books.overage, 0) if sold else 0)
 
 
 class LedgerLife(RuleBasedStateMachine):
@@ -184,10 +189,23 @@ class LedgerLife(RuleBasedStateMachine):
         self.people[who].cap = cap
         self.tell(self.people[who])
 
+    @rule(who=st.integers(0, 1), plan=st.sampled_from(sorted(SMALL)), times=st.integers(1, 2))
+    def a_period_ends_early(self, who: int, plan: str, times: int) -> None:
+        """A larger plan begins a new period; what was left of the old one comes along, however often that is said."""
+        person = self.people[who]
+        left, self.clock = person.left(), self.clock + timedelta(minutes=1)
+        for _ in range(times):
+            with self.world.databases.writing() as session:
+                account = session.get_one(Account, person.row.id)
+                ledger.carry_over(session, account, periods.period_of(session, account), to=self.clock)
+        person.start, person.plan = self.clock, plan
+        person.now().carried += left
+        self.tell(person)
+
     @rule(late=st.booleans())
     def a_period_ends(self, late: bool) -> None:
-        """Both accounts go on to the next period; when the news is late, the rows still have the one before."""
-        self.clock = self.people[0].end + timedelta(hours=1)
+        """Both accounts go on to their next period; when the news is late, the rows still have the one before."""
+        self.clock = max(person.end for person in self.people) + timedelta(hours=1)
         for person in self.people:
             known = person.told == person.start
             person.start = person.end
@@ -226,7 +244,7 @@ def check_books(person: Person, entries: list[LedgerEntry]) -> None:
 
 def as_books(model: Books) -> dict[Book, int]:
     return {
-        Book.GRANTED: -model.granted,
+        Book.GRANTED: -model.granted - model.carried,
         Book.OVERAGE: -model.overage,
         Book.REFUNDED: -model.refunded,
         Book.ALLOWANCE: model.left,
