@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.accounts import keys, letters, links, passwords, throttle
+from app.accounts import holds, keys, letters, links, passwords, throttle
 from app.accounts.addresses import clean_email
 from app.accounts.models import Account, LegalHold, LoginEvent, OneTimeToken, Role, TokenPurpose
 from app.accounts.passwords import TemporaryPassword
@@ -155,12 +155,11 @@ def prove_address(session: Session, account: Account) -> None:
 
 def forget_unproved(session: Session) -> int:
     """Delete sign-ups that were not finished within a week; gives how many. For a periodic duty."""
-    held = exists().where(LegalHold.account_id == Account.id, LegalHold.lifted_at.is_(None))
     query = select(Account).where(
         Account.email_verified_at.is_(None),
         Account.erased_at.is_(None),
         Account.created_at < now() - UNPROVED_KEPT,
-        ~held,
+        ~holds.held(Account.id),
     )
     found = list(session.scalars(query.limit(_BATCH).with_for_update(skip_locked=True)))
     _forget(session, found)
@@ -168,9 +167,12 @@ def forget_unproved(session: Session) -> int:
 
 
 def forget_unfinished(session: Session, email: str) -> None:
-    """Delete the sign-up of an address that was not finished, if there is one: its mailbox was proved otherwise."""
+    """Delete the sign-up of an address that was not finished, if there is one: its mailbox was proved otherwise.
+
+    One that a legal hold is on stays, and keeps its address.
+    """
     account = _held(session, email)
-    if account is not None and account.email_verified_at is None:
+    if account is not None and account.email_verified_at is None and not holds.is_held(session, account.id):
         _forget(session, [account])
 
 
@@ -178,7 +180,7 @@ def _forget(session: Session, accounts: list[Account]) -> None:
     ids = [account.id for account in accounts]
     for account in accounts:
         audit.record(session, Actor.system("registration"), "account.sign_up_forgotten", account)
-    for table in (OneTimeToken, LoginEvent):
+    for table in (OneTimeToken, LoginEvent, LegalHold):
         session.execute(delete(table).where(table.account_id.in_(ids)))
     session.execute(delete(Account).where(Account.id.in_(ids)))
 

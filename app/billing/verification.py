@@ -217,9 +217,11 @@ def _count_as_verified(account: Account) -> None:
 
 
 def vouch_for(session: Session, account: Account, reason: str, actor: Actor) -> Verification:
-    """The operator has checked who the person is. Raises Invalid without a reason."""
+    """The operator has checked who the person is. Raises Invalid without a reason, and for an unfinished sign-up."""
     reason = _reason(reason)
     lock(session, account)
+    if account.email_verified_at is None:
+        raise Invalid("verification.unproved", "This person has not finished the sign-up yet.")
     row = Verification(
         account_id=account.id,
         method=VerificationMethod.OPERATOR,

@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import select
 
-from app.accounts import passwords, registration
+from app.accounts import holds, passwords, registration
 from app.accounts.history import history_of
 from app.accounts.models import Account, LegalHold, LoginOutcome, Role
 from app.accounts.registration import create_account
@@ -186,6 +186,23 @@ def test_what_is_not_finished_within_a_week_is_forgotten(door: Accounts) -> None
     assert emails == {kept.email, "held@example.org", "young@example.org"}
     with pytest.raises(Invalid, match="does not work"):
         door.finish(door.mails("old@example.org")[0].token)
+
+
+def test_a_hold_that_is_over_keeps_no_sign_up_and_one_in_force_outlasts_whoever_proves_the_address(
+    door: Accounts,
+) -> None:
+    for email in ("over@example.org", "held@example.org"):
+        door.sign_up(email)
+        with door.world.databases.writing() as session:
+            account = session.scalars(select(Account).where(Account.email == email)).one()
+            holds.place(session, account, "ordered", OPERATOR)
+            if email.startswith("over"):
+                holds.lift(session, account, "settled", OPERATOR)
+    door.age(Account, "created_at", timedelta(days=8))
+    with door.world.databases.writing() as session:
+        assert registration.forget_unproved(session) == 1
+        registration.forget_unfinished(session, "held@example.org")
+    assert door.world.rows(select(Account.email)) == ["held@example.org"]
 
 
 def do_regular_duties(door: Accounts) -> None:

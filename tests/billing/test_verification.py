@@ -218,6 +218,15 @@ def test_the_operator_vouches_and_withdraws_with_a_reason(desk: Desk) -> None:
         verification.withdraw(session, session.get_one(Account, account.id), "again", OPERATOR)
 
 
+def test_nobody_is_vouched_for_who_has_not_finished_the_sign_up(desk: Desk) -> None:
+    account = _person(desk)
+    with desk.tools.databases.writing() as session:
+        session.get_one(Account, account.id).email_verified_at = None
+    with pytest.raises(Invalid, match="sign-up"), desk.tools.databases.writing() as session:
+        verification.vouch_for(session, session.get_one(Account, account.id), "met in person", OPERATOR)
+    assert desk.checks(account) == []
+
+
 def test_stripe_forgets_after_a_month_whatever_came_of_it(desk: Desk) -> None:
     proved, given_up = _person(desk), _person(desk)
     desk.verify(proved)
