@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from app.accounts.identity import SignedIn, looking
 from app.billing import checkout
-from app.billing.gateway import Gateway, GatewayDown, InvoiceFacts, gateway_of
+from app.billing.gateway import Gateway, GatewayDown, GatewayRefused, InvoiceFacts, gateway_of
 from app.core.services import Services, services_of
 from app.site.pages import page
 
@@ -24,12 +24,12 @@ def show_invoices(
     services: Annotated[Services, Depends(services_of)],
     gateway: Annotated[Gateway | None, Depends(gateway_of)],
 ) -> Response:
-    """The account's invoices, newest first; the page says so when the provider does not answer."""
+    """The account's invoices, newest first; the page says so when the provider gives none."""
     found: list[InvoiceFacts] | None = []
     if gateway is not None:
         try:
             found = checkout.invoices(services.databases, gateway, caller.account_id)
-        except GatewayDown:
+        except (GatewayDown, GatewayRefused):
             found = None
     with looking(services, caller) as (_, account):
         return page(

@@ -114,7 +114,7 @@ def download_usage(caller: SignedIn, services: Parts) -> Response:
     return Response(
         _table(clips),
         media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
     )
 
 

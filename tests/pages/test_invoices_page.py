@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.accounts.registration import NewAccount
-from app.billing.gateway import InvoiceFacts
+from app.billing.gateway import GatewayRefused, InvoiceFacts
 from app.core.db import now
 from tests.harness import Service
 from tests.pages.browsing import Page, Visitor
@@ -78,6 +78,17 @@ def test_a_provider_that_does_not_answer_is_said_in_words(payer: Payer, service:
         said = read(payer.visitor).text
     assert "The payment provider does not answer at the moment" in said
     assert "There are no invoices yet" not in said
+
+
+def test_a_customer_whom_the_provider_no_longer_knows_is_no_error(
+    payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any, **__: Any) -> None:
+        raise GatewayRefused("payment.missing", "No such customer.")
+
+    payer.subscribe("creator")
+    monkeypatch.setattr(type(payer.gateway), "invoices", gone)
+    assert "we can’t show your invoices" in read(payer.visitor).text
 
 
 def test_where_the_operator_gives_plans_there_are_none(without_provider: Service, visit: Visit) -> None:

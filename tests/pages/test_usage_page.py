@@ -33,6 +33,7 @@ def bars(html: str) -> list[tuple[float, float]]:
 def table(person: Visitor) -> list[dict[str, str]]:
     answer = person.get(f"{USAGE}.csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-disposition"].startswith('attachment; filename="vouch-usage-')
     return list(csv.DictReader(io.StringIO(answer.text)))
 
