@@ -10,10 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 import app.parts  # noqa: F401
+from app.accounts.addresses import spelling
+from app.accounts.models import Account
 from app.core.audit import Actor
-from app.core.errors import Unavailable
+from app.core.errors import Invalid, NotFound, Unavailable
 from app.core.services import Services
+from app.core.text import one_line
 from app.settings import Settings, get_settings
 
 OPERATOR = Actor("operator", "operator")
@@ -41,6 +47,22 @@ def opened_services() -> Iterator[Services]:
         yield services
     finally:
         services.close()
+
+
+@contextmanager
+def deciding(email: str, reason: str) -> Iterator[tuple[Services, Session, Account, str]]:
+    """Services, a writing transaction, the account of an address, and the reason as it is kept.
+
+    Raises Invalid without a reason, and NotFound where there is no such account.
+    """
+    said = one_line(reason, 500)
+    if not said:
+        raise Invalid("admin.reason", "Give the reason: it is kept with the decision.")
+    with opened_services() as services, services.databases.writing() as session:
+        account = session.scalar(select(Account).where(Account.email == spelling(email)))
+        if account is None:
+            raise NotFound("account.not_found", f"There is no account for {email}.")
+        yield services, session, account, said
 
 
 def run_module(module: str, *arguments: str, timeout: float = 120.0) -> str:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 import app.voices.entitlements  # noqa: F401 - voices follow a plan wherever it is changed
 from app.accounts import sessions
-from app.accounts.addresses import spelling
-from app.accounts.models import Account
 from app.billing import queries, subscriptions, verification
 from app.billing.plans import PLANS
-from app.cli.common import OPERATOR, opened_services
-from app.core.errors import Invalid, NotFound
-from app.core.text import one_line
+from app.cli.common import OPERATOR, deciding
 
 Address = Annotated[str, typer.Argument(help="Address of the account.")]
 Reason = Annotated[str, typer.Option(help="Why, and how you made sure. It is kept.")]
@@ -26,14 +18,14 @@ Reason = Annotated[str, typer.Option(help="Why, and how you made sure. It is kep
 
 def verify(email: Address, reason: Reason) -> None:
     """Say that you have checked who the person is."""
-    with _deciding(email, reason) as (session, account, said):
+    with deciding(email, reason) as (_, session, account, said):
         verification.vouch_for(session, account, said, OPERATOR)
     typer.echo(f"{email} counts as verified.")
 
 
 def unverify(email: Address, reason: Reason) -> None:
     """Take the verification back. The person may prove themselves anew."""
-    with _deciding(email, reason) as (session, account, said):
+    with deciding(email, reason) as (_, session, account, said):
         verification.withdraw(session, account, said, OPERATOR)
     typer.echo(f"{email} no longer counts as verified.")
 
@@ -42,7 +34,7 @@ def set_plan(
     email: Address, plan: Annotated[str, typer.Argument(help=f"One of: {', '.join(PLANS)}.")], reason: Reason
 ) -> None:
     """Put an account on a plan by hand. A subscription that begins or changes later counts again."""
-    with _deciding(email, reason) as (session, account, said):
+    with deciding(email, reason) as (_, session, account, said):
         changed = subscriptions.set_plan(session, account, plan, OPERATOR, said)
         live = queries.is_live(queries.subscription_of(session, account.id))
     typer.echo(f"{email} is on the plan {plan}." if changed else f"{email} was on the plan {plan} already.")
@@ -52,18 +44,6 @@ def set_plan(
 
 def end_sessions(email: Address, reason: Reason) -> None:
     """Sign every browser of an account out. Its API keys go on working."""
-    with _deciding(email, reason) as (session, account, said):
+    with deciding(email, reason) as (_, session, account, said):
         number = sessions.end_other_sessions(session, account, OPERATOR, keep=None, reason=said)
     typer.echo(f"{email} is signed out everywhere ({number} {'session' if number == 1 else 'sessions'}).")
-
-
-@contextmanager
-def _deciding(email: str, reason: str) -> Iterator[tuple[Session, Account, str]]:
-    said = one_line(reason, 500)
-    if not said:
-        raise Invalid("admin.reason", "Give the reason: it is kept with the decision.")
-    with opened_services() as services, services.databases.writing() as session:
-        account = session.scalar(select(Account).where(Account.email == spelling(email)))
-        if account is None:
-            raise NotFound("account.not_found", f"There is no account for {email}.")
-        yield session, account, said

@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.accounts import second_factor
-from app.accounts.addresses import spelling
 from app.accounts.models import Account
-from app.cli.common import OPERATOR, opened_services
-from app.core.errors import Invalid, NotFound
-from app.core.text import one_line
+from app.cli.common import OPERATOR, deciding
 from app.settings import Settings
 
 
@@ -38,14 +34,8 @@ def reset_second_factor(
     reason: Annotated[str, typer.Option(help="How you made sure of who asks, and why. It is kept.")],
 ) -> None:
     """Take every second factor from an account whose holder has lost them. They are told by mail and signed out."""
-    reason = one_line(reason, 500)
-    if not reason:
-        raise Invalid("admin.reason", "Give the reason: how you made sure of who asks.")
-    with opened_services() as services, services.databases.writing() as session:
-        account = session.scalar(select(Account).where(Account.email == spelling(email)))
-        if account is None:
-            raise NotFound("account.not_found", f"There is no account for {email}.")
-        second_factor.reset(session, account, reason, services.settings, OPERATOR)
+    with deciding(email, reason) as (services, session, account, said):
+        second_factor.reset(session, account, said, services.settings, OPERATOR)
         must = second_factor.required(account, services.settings)
     typer.echo(f"{email} signs in with the password alone now, and was told by mail.")
     if must:
