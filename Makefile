@@ -21,8 +21,9 @@ test: $(VENV)/.dev lint           ## style, types, layers, then every test
 test-services: $(VENV)/.dev       ## the whole flow on PostgreSQL with Redis and with RabbitMQ; both must be running
 	VOUCH_TEST_REQUIRE_SERVICES=1 $(BIN)/pytest tests/services
 
-docs: $(VENV)/.dev                ## docs/gate.md, from the table that the tests hold the gate to
+docs: $(VENV)/.dev                ## the tables of docs/gate.md and docs/privacy.md, from those that the code and the tests go by
 	$(BIN)/python -m tests.rules.write_gate_doc
+	$(BIN)/python -m tests.privacy.write_privacy_doc
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -128,7 +128,7 @@ def change_card(session: Session, person: SandboxObject, choice: str) -> None:
 
 
 def change_plan(session: Session, held: SandboxObject, plan: str, settings: Settings) -> None:
-    """Another plan at once. A larger one begins a new month, paid whole; a smaller one costs and gives back nothing.
+    """Another plan at once. A larger one begins a new month, paid whole, and bills the usage so far; a smaller one costs nothing.
 
     Raises GatewayRefused when the card is declined.
     """
@@ -141,8 +141,9 @@ def change_plan(session: Session, held: SandboxObject, plan: str, settings: Sett
     if is_larger(plan, before):
         _refuse_declined(person.data["card"])
         start = now()
+        used = _overage_cents(session, held, start)
         change(held, period_start=start.isoformat(), period_end=_month_later(start).isoformat())
-        _bill(session, person.id, PLANS[plan].price_cents, settings)
+        _bill(session, person.id, PLANS[plan].price_cents + used, settings)
     change(held, plan=plan)
     tell(session, "customer.subscription.updated", held.id, person.id)
 
@@ -187,14 +188,13 @@ def next_period(session: Session, held: SandboxObject, settings: Settings, start
         end_subscription(session, held)
         return
     person = find(session, Kind.CUSTOMER, held.data["customer"])
-    used = _used_since(session, person.id, datetime.fromisoformat(held.data["period_start"]))
-    plan = PLANS[held.data["plan"]]
     start = start or now()
+    cents = PLANS[held.data["plan"]].price_cents + _overage_cents(session, held, start)
     change(held, period_start=start.isoformat(), period_end=_month_later(start).isoformat())
     if _is_declined(person.data["card"]):
         fail_payment(session, held, settings)
         return
-    _bill(session, person.id, plan.price_cents + round(used * plan.overage_cents_per_1000 / 1000), settings)
+    _bill(session, person.id, cents, settings)
     tell(session, "customer.subscription.updated", held.id, person.id)
 
 
@@ -308,9 +308,15 @@ def _newest_charge(session: Session, customer: str) -> SandboxObject:
     return charges[0]
 
 
-def _used_since(session: Session, customer: str, start: datetime) -> int:
-    used = all_of(session, Kind.USAGE, customer)
-    return sum(each.data["characters"] for each in used if datetime.fromisoformat(each.data["at"]) >= start)
+def _overage_cents(session: Session, held: SandboxObject, until: datetime) -> int:
+    """The price of what was used beyond the allowance in the period that ends at `until`."""
+    start = datetime.fromisoformat(held.data["period_start"])
+    used = sum(
+        each.data["characters"]
+        for each in all_of(session, Kind.USAGE, held.data["customer"])
+        if start <= datetime.fromisoformat(each.data["at"]) < until
+    )
+    return round(used * PLANS[held.data["plan"]].overage_cents_per_1000 / 1000)
 
 
 def _is_declined(held: dict[str, str] | None) -> bool:

@@ -290,7 +290,7 @@ def _key_cap(facts: SpeakFacts) -> _Refusal | None:
     return _Refusal(
         "speak.key_cap",
         f"This text has {facts.characters:,} characters; this key has {max(facts.key_cap_left, 0):,} left this month.",
-        "Shorten the text, use another key, or raise this key's limit on the account page.",
+        "Shorten the text, wait for the next month, or make a key with a higher limit on the page of your keys.",
     )
 
 

@@ -222,6 +222,18 @@ def test_a_period_that_is_over_begins_anew_with_the_usage_on_the_invoice(guest: 
     assert known.period_start.isoformat() == past["period_end"]
 
 
+def test_usage_is_billed_once_whether_a_larger_plan_or_time_ends_the_period(guest: Guest) -> None:
+    guest.subscribe()
+    with guest.tools.databases.reading() as session:
+        customer = customer_of(session, guest.id)
+    assert customer is not None
+    guest.gateway.record_usage(customer=customer.external_id, identifier="one", characters=2_000, at=now())
+    guest.press("plan", "studio")
+    guest.press("next")
+    invoices = guest.gateway.invoices(customer.external_id)
+    assert [invoice.total_cents for invoice in invoices] == [9_900, 9_900 + 60, 600]
+
+
 def test_nobody_sees_or_presses_what_is_somebody_elses(service: Service, arrive: Callable[[], Guest]) -> None:
     guest, other = arrive(), arrive()
     guest.subscribe()
