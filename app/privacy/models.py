@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.crypto import public_token
@@ -42,7 +42,7 @@ class DataExport(HasState, Base):
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"))
     state: Mapped[ExportState] = mapped_column(state_enum(ExportState), default=ExportState.WAITING)
     storage_key: Mapped[str | None] = mapped_column(String(120))
-    size: Mapped[int | None]
+    size: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[str | None] = mapped_column(String(64))
     files: Mapped[int | None]
     problem: Mapped[str | None] = mapped_column(Text)

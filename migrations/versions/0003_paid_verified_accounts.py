@@ -145,7 +145,7 @@ def _create_tables() -> None:
             nullable=False,
         ),
         sa.Column("storage_key", sa.String(length=120), nullable=True),
-        sa.Column("size", sa.Integer(), nullable=True),
+        sa.Column("size", sa.BigInteger(), nullable=True),
         sa.Column("sha256", sa.String(length=64), nullable=True),
         sa.Column("files", sa.Integer(), nullable=True),
         sa.Column("problem", sa.Text(), nullable=True),

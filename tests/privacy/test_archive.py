@@ -21,6 +21,7 @@ from app.core.errands import Errand
 from app.core.errors import Unavailable
 from app.jobs.models import JobKind
 from app.privacy import exports
+from app.privacy.archive import Archive
 from app.privacy.models import DataExport, ExportState
 from app.provenance.models import Stamp
 from tests.privacy.person import SPEAKER, WORDS, Person
@@ -147,3 +148,11 @@ def test_a_banned_account_gets_none(person: Person) -> None:
     person.work()
     assert person.world.get(DataExport, export.id).state is ExportState.FAILED
     assert [key for key in person.stored() if str(export.id) in key] == []
+
+
+def test_a_copy_may_be_larger_than_a_small_number_holds(person: Person) -> None:
+    export = ask(person)
+    large = Archive(size=5 * 2**30, sha256="0" * 64, files=20_000)
+    with person.world.databases.writing() as session:
+        exports.ready(session, export.id, large, f"exports/{export.id}.zip", person.tools.settings)
+    assert person.world.get(DataExport, export.id).size == large.size
