@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Account
 from app.billing.customers import customer_of, ensure_customer
 from app.billing.gateway import Gateway, GatewayRefused, InvoiceFacts
-from app.billing.plans import PLANS
-from app.billing.queries import is_live, subscription_of
+from app.billing.models import Subscription
+from app.billing.plans import PLANS, is_larger
+from app.billing.queries import MISSING, is_live, subscription_of
 from app.billing.refreshing import refresh_customer
 from app.core import audit
 from app.core.audit import Actor
@@ -51,7 +52,8 @@ def begin(databases: Databases, gateway: Gateway, settings: Settings, account_id
 
 
 def change_plan(databases: Databases, gateway: Gateway, settings: Settings, account_id: uuid.UUID, plan: str) -> None:
-    """Put the account's subscription on another paid plan at once. Raises Invalid where there is none, or soon none.
+    """Put the account's subscription on another paid plan at once. Raises Invalid where there is none, or soon none,
+    and for a larger one while a payment is missing.
 
     GatewayRefused with `payment.declined` means that the card was: the plan is then the old one.
     """
@@ -61,6 +63,8 @@ def change_plan(databases: Databases, gateway: Gateway, settings: Settings, acco
         subscription = subscription_of(session, account_id)
     if subscription is None or not is_live(subscription):
         raise Invalid("billing.no_plan", "There is no plan to change. Choose one first.")
+    if is_larger(plan, subscription.plan):
+        _refuse_new_month(subscription)
     if subscription.plan != plan:
         key = f"plan:{subscription.external_id}:{plan}:{subscription.read_at.isoformat()}"
         try:
@@ -97,6 +101,14 @@ def _refuse_closing(session: Session, account_id: uuid.UUID) -> None:
             "Your account will be deleted, so no plan can be taken or changed.",
             fix="If you want to keep the account, say so under “Your data” first.",
         )
+
+
+def _refuse_new_month(subscription: Subscription) -> None:
+    if subscription.status in MISSING:  # the new month's payment would make up for the one that is missing
+        raise Invalid("billing.missing", "A payment is missing. Pay it first, then choose a larger plan.")
+    if subscription.cancel_at_period_end:  # on a fixed day: it would end the new month, too
+        said = "Your plan ends with its month. Take the cancellation back first, under “Card, or cancel”."
+        raise Invalid("billing.ending", said)
 
 
 def _refuse_unpaid(plan: str) -> None:

@@ -96,6 +96,7 @@ def restrict_after_suspensions(session: Session) -> None:
         .where(Signal.restricted, Signal.closed_at.is_(None))
         .where(Account.state == Standing.SUSPENDED, Account.suspended_until <= now())
         .distinct()
+        .order_by(Account.id)  # several processes may do this at once: all lock in one order
         .limit(100)
     )
     for account in session.scalars(waiting).all():

@@ -128,7 +128,7 @@ def change_card(session: Session, person: SandboxObject, choice: str) -> None:
 
 
 def change_plan(session: Session, held: SandboxObject, plan: str, settings: Settings) -> None:
-    """Another plan at once. A larger one begins a new month, paid whole, and bills the usage so far; a smaller one costs nothing.
+    """Another plan at once. A larger one bills what was used and a whole new month; a smaller one is free.
 
     Raises GatewayRefused when the card is declined.
     """

@@ -181,6 +181,35 @@ def test_a_plan_is_changed_at_once_or_not_at_all(desk: Desk) -> None:
     assert desk.fresh(account).plan == "studio", "the same card may be tried again"
 
 
+def test_no_new_month_is_paid_for_that_a_cancellation_would_cut_short(desk: Desk) -> None:
+    account, subscription = desk.subscriber("creator")
+    parts = (desk.tools.databases, desk.gateway, desk.settings, account.id)
+    desk.stripe.cancel(subscription, at_period_end=True)
+    desk.deliver()
+    paid = len(desk.stripe.all("invoice"))
+    with pytest.raises(Invalid, match="Take the cancellation back first"):
+        checkout.change_plan(*parts, "studio")
+    assert len(desk.stripe.all("invoice")) == paid
+    checkout.change_plan(*parts, "starter")
+    assert desk.fresh(account).plan == "starter"
+
+
+def test_the_first_payment_for_a_larger_plan_is_no_way_around_one_that_is_missing(desk: Desk) -> None:
+    account, subscription = desk.subscriber("studio")
+    parts = (desk.tools.databases, desk.gateway, desk.settings, account.id)
+    desk.stripe.fail_payment(subscription)
+    desk.deliver()
+    checkout.change_plan(*parts, "starter")
+    desk.stripe.declining.clear()  # it has enough for less
+    with pytest.raises(Invalid, match="Pay it first"):
+        checkout.change_plan(*parts, "creator")
+    assert desk.subscription(account).status is SubscriptionStatus.PAST_DUE
+    desk.stripe.recover_payment(subscription)
+    desk.deliver()
+    checkout.change_plan(*parts, "creator")
+    assert desk.fresh(account).plan == "creator"
+
+
 class Overtaken:
     """A gateway whose first read is slow: in the meantime something happens, and another read is done and written."""
 
