@@ -311,7 +311,7 @@ def _newest_charge(session: Session, customer: str) -> SandboxObject:
 def _overage_cents(session: Session, held: SandboxObject, until: datetime) -> int:
     """The price of what was used beyond the allowance in the period that ends at `until`."""
     start = datetime.fromisoformat(held.data["period_start"])
-    used = sum(
+    used: int = sum(
         each.data["characters"]
         for each in all_of(session, Kind.USAGE, held.data["customer"])
         if start <= datetime.fromisoformat(each.data["at"]) < until
