@@ -7,9 +7,9 @@ import uuid
 from sqlalchemy.orm import Session
 
 from app.accounts.models import Account
-from app.billing.customers import customer_of, ensure_customer
+from app.billing.customers import customer_of, ensure_customer, forget_customer
 from app.billing.gateway import Gateway, GatewayRefused, InvoiceFacts
-from app.billing.models import Subscription
+from app.billing.models import BillingCustomer, Subscription
 from app.billing.plans import PLANS, is_larger
 from app.billing.queries import MISSING, is_live, subscription_of
 from app.billing.refreshing import refresh_customer
@@ -34,6 +34,17 @@ def begin(databases: Databases, gateway: Gateway, settings: Settings, account_id
     with databases.reading() as session:
         _refuse_closing(session, account_id)
     customer = ensure_customer(databases, gateway, account_id)
+    try:
+        return _open(databases, gateway, settings, customer, plan)
+    except GatewayRefused as refused:
+        if refused.code != "payment.missing":
+            raise
+        forget_customer(databases, customer.external_id)  # somebody has deleted it there: begin anew
+        return _open(databases, gateway, settings, ensure_customer(databases, gateway, account_id), plan)
+
+
+def _open(databases: Databases, gateway: Gateway, settings: Settings, customer: BillingCustomer, plan: str) -> str:
+    account_id = customer.account_id
     refresh_customer(databases, gateway, settings, account_id)
     with databases.reading() as session:
         subscription = subscription_of(session, account_id)
@@ -47,7 +58,7 @@ def begin(databases: Databases, gateway: Gateway, settings: Settings, account_id
         reference=account.public_id,
         success_url=f"{settings.public_url}{PAID_PATH}",
         cancel_url=f"{settings.public_url}{BILLING_PATH}",
-        key=f"checkout:{account_id}:{plan}:{last}:{now():%Y%m%d%H}",  # a second click opens the same page
+        key=f"checkout:{customer.external_id}:{plan}:{last}:{now():%Y%m%d%H}",  # a second click opens the same page
     )
 
 

@@ -11,7 +11,7 @@ from app.accounts.identity import Caller, SignedIn, looking
 from app.accounts.models import Account
 from app.accounts.rules import is_verified
 from app.billing import verification
-from app.billing.gateway import Gateway, GatewayDown, gateway_of
+from app.billing.gateway import Gateway, GatewayDown, GatewayRefused, gateway_of
 from app.billing.models import Verification, VerificationMethod, VerificationState
 from app.core.db import now
 from app.core.errors import DomainError, Invalid
@@ -41,7 +41,7 @@ def _read_now(services: Services, gateway: Gateway, caller: Caller) -> None:
         return
     try:
         verification.refresh(services.databases, gateway, services.settings, last.external_id)
-    except GatewayDown:
+    except (GatewayDown, GatewayRefused):
         return  # the provider's event will tell
 
 

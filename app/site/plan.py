@@ -12,7 +12,7 @@ from app.accounts.identity import Caller, Confirmed, SignedIn, acting, looking
 from app.accounts.models import Account
 from app.accounts.rules import is_verified
 from app.billing import checkout
-from app.billing.gateway import Gateway, GatewayDown, gateway_of
+from app.billing.gateway import Gateway, GatewayDown, GatewayRefused, gateway_of
 from app.billing.ledger import balance_of
 from app.billing.models import Subscription
 from app.billing.plans import PLANS, Plan, plan_of
@@ -55,7 +55,7 @@ def _arrived(services: Services, gateway: Gateway, caller: Caller) -> bool:
     if not live():
         try:
             refresh_customer(services.databases, gateway, services.settings, caller.account_id)
-        except GatewayDown:
+        except (GatewayDown, GatewayRefused):
             return False  # the provider's event will tell
     return live()
 
