@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from app.accounts.models import Account
 from app.billing.models import MOVES, EntryKind, LedgerEntry
 from app.billing.periods import Period, month_start, period_of
-from app.billing.plans import plan_of
+from app.billing.plans import allowance_of, plan_of
 from app.core.db import now
 from app.core.states import lock
 
@@ -52,7 +52,7 @@ def balance_of(session: Session, account: Account) -> Balance:
 
 def _balance_in(session: Session, account: Account, period: Period) -> Balance:
     sums = _sums(session, account.id, period.start)
-    granted = max(sums.get(EntryKind.GRANT, 0), plan_of(account).characters_a_month)
+    granted = max(sums.get(EntryKind.GRANT, 0), allowance_of(plan_of(account), period.owing))
     return Balance(
         period,
         granted=granted + sums.get(EntryKind.CARRY, 0) + sums.get(EntryKind.REFUND, 0),
@@ -109,9 +109,10 @@ def grant_due(session: Session, account: Account, period: Period) -> None:
     The account must be locked. To be called, too, before a smaller plan: what is written stays.
     """
     plan = plan_of(account)
-    due = plan.characters_a_month - _sums(session, account.id, period.start).get(EntryKind.GRANT, 0)
+    allowance = allowance_of(plan, period.owing)
+    due = allowance - _sums(session, account.id, period.start).get(EntryKind.GRANT, 0)
     if due > 0:
-        reference = f"{period.start.isoformat()}/{plan.id}/{plan.characters_a_month}"
+        reference = f"{period.start.isoformat()}/{plan.id}/{allowance}"
         _write(session, account.id, period.start, EntryKind.GRANT, due, reference=reference)
 
 

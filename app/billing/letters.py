@@ -21,7 +21,8 @@ def payment_missing(session: Session, account: Account, row: Subscription, setti
     assert row.grace_until is not None
     text = (
         f"A payment for your {plan_of(account).name} plan did not go through.\n\n"
-        f"The plan goes on until {_day(row.grace_until)}. Please check your card or choose another one until then:\n"
+        f"Your voices stay until {_day(row.grace_until)}, with a small allowance of characters. "
+        "Please check your card or choose another one until then:\n"
         f"{settings.public_url}{PLAN_PAGE}\n\n"
         "After that your account moves to the Free plan. Voices that it has no room for are switched off, not deleted, "
         "and come back when the payment does."

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.accounts.models import Account
 from app.billing.models import Subscription
 from app.billing.plans import plan_of
-from app.billing.queries import GOOD, LIVE, subscription_of
+from app.billing.queries import GOOD, LIVE, MISSING, subscription_of
 from app.core.db import now
 
 
@@ -27,6 +27,8 @@ class Period:
     end: datetime
     overage_cap: int = 0
     """Most characters beyond the allowance in this period."""
+    owing: bool = False
+    """Whether its payment is missing: the plan goes on for the days of grace, but not with a whole allowance."""
 
 
 def period_of(session: Session, account: Account, at: datetime | None = None) -> Period:
@@ -47,7 +49,7 @@ def _paid_period(paid: Subscription, at: datetime, cap: int) -> Period:
     """
     renews = paid.status in GOOD and not paid.cancel_at_period_end
     if at < paid.period_end or not renews:
-        return Period(paid.period_start, paid.period_end, cap)
+        return Period(paid.period_start, paid.period_end, cap, owing=paid.status in MISSING)
     return Period(paid.period_end, next_month(paid.period_end), cap)
 
 

@@ -54,6 +54,11 @@ PLANS: dict[str, Plan] = {
 }  # fmt: skip
 
 
+def allowance_of(plan: Plan, owing: bool) -> int:
+    """Characters of one month; while its payment is missing those of the free plan, or one payment would buy two."""
+    return min(plan.characters_a_month, PLANS["free"].characters_a_month) if owing else plan.characters_a_month
+
+
 def is_larger(plan: str, than: str) -> bool:
     """Whether a plan costs more than another one: changing to it begins a new month, which is paid whole."""
     return PLANS[plan].price_cents > PLANS[than].price_cents

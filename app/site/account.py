@@ -75,7 +75,7 @@ def _wants(session: Session, account: Account) -> list[dict[str, str]]:
         said = f"This account will be deleted on {when(account.closing_at)}. You can still undo that."
         found.append({"said": said, "href": "/account/data", "words": "Keep the account"})
     if subscription is not None and is_live(subscription) and subscription.grace_until is not None:
-        said = f"Your last payment did not go through. Your plan goes on until {when(subscription.grace_until)}."
+        said = f"Your last payment did not go through. Your voices stay until {when(subscription.grace_until)}."
         found.append({"said": said, "href": "/account/plan", "words": "See to the payment"})
     if account.recheck_by is not None:
         good = account.recheck_by > now()

@@ -127,3 +127,16 @@ def test_a_month_that_is_not_paid_carries_nothing(world: World, starter: Account
     start = now() - timedelta(seconds=1)
     read(world, starter, "studio", start, start + timedelta(days=30))
     assert world.count(LedgerEntry, LedgerEntry.kind == EntryKind.CARRY) == 0
+
+
+def test_a_month_whose_payment_is_missing_has_a_small_allowance_and_the_whole_one_once_paid(world: World) -> None:
+    account, moment = world.account(plan="free"), now()
+    month = moment - timedelta(days=1), moment + timedelta(days=29)
+    read(world, account, "studio", *month, status="past_due")
+    world.spend(account, 1_000)
+    assert balance(world, account).granted == PLANS["free"].characters_a_month
+    read(world, account, "studio", *month)
+    after = balance(world, account)
+    assert (after.granted, after.left) == (STUDIO, STUDIO - 1_000)
+    world.spend(account, 1_000)
+    assert balance(world, account).left == STUDIO - 2_000

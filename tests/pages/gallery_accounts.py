@@ -78,7 +78,7 @@ _WORDS = {
         ("/account/profile", "You are verified under this name"),
     ),
     "owing": (
-        ("/account/plan", "Your last payment did not go through. The plan goes on until"),
+        ("/account/plan", "Your last payment did not go through. Your voices stay until"),
         ("/account/invoices", "To be paid"),
         ("/account/identity", "The document is no longer valid. Start again with one that is."),
     ),

@@ -92,7 +92,7 @@ def test_what_happens_to_the_plan_is_said_with_its_day(payer: Payer) -> None:
     assert "You have cancelled: the plan ends on" in read(payer).text
     payer.press("resume").press("fail")
     said = read(payer).text
-    assert "Your last payment did not go through. The plan goes on until" in said
+    assert "Your last payment did not go through. Your voices stay until" in said
     assert "Pay, or change the card" in said
     payer.press("recover")
     assert "did not go through" not in read(payer).text
