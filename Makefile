@@ -16,7 +16,7 @@ up: $(VENV)/.default              ## web, relay, workers and beat on this machin
 setup: $(VENV)/.dev
 
 test: $(VENV)/.dev lint           ## style, types, layers, then every test
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/services
 
 test-services: $(VENV)/.dev       ## the whole flow on PostgreSQL with Redis and with RabbitMQ; both must be running
 	VOUCH_TEST_REQUIRE_SERVICES=1 $(BIN)/pytest tests/services
