@@ -15,7 +15,7 @@ up: $(VENV)/.default              ## web, relay, workers and beat on this machin
 
 setup: $(VENV)/.dev
 
-test: $(VENV)/.dev lint           ## style, types, layers, then every test
+test: $(VENV)/.dev lint           ## style, types, layers, then every test but those of test-services
 	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/services
 
 test-services: $(VENV)/.dev       ## the whole flow on PostgreSQL with Redis and with RabbitMQ; both must be running
