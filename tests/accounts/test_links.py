@@ -81,7 +81,7 @@ def test_a_transaction_that_fails_gives_the_link_back(world: World) -> None:
     with world.databases.writing() as session:
         links.use(session, token, RESET)
         session.rollback()
-    use(world, token)
+    assert use(world, token).used_at is not None, "and here it is used for good"
 
 
 def test_the_token_itself_is_not_stored(world: World) -> None:

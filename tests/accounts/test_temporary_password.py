@@ -30,10 +30,10 @@ def test_the_link_by_mail_helps_whoever_comes_later(door: Accounts) -> None:
     door.age(Account, "created_at", timedelta(days=30))
     door.ask_reset(made.account.email)
     door.reset(door.mails(made.account.email)[-1].token)
-    door.enter(made.account.email, OTHER)
+    assert door.who(door.enter(made.account.email, OTHER).token).id == made.account.id
 
 
 def test_a_password_of_ones_own_has_no_end(door: Accounts) -> None:
     door.member("ada@example.org")
     door.age(Account, "created_at", timedelta(days=4000))
-    door.enter("ada@example.org", GOOD)
+    assert door.who(door.enter("ada@example.org", GOOD).token).email == "ada@example.org"

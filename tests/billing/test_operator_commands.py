@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
-from typer.testing import CliRunner
 
 from app.accounts.models import Account
 from app.accounts.sessions import account_of_session, start_session
-from app.cli.commands import cli
 from app.core.audit import AuditEntry
 from app.core.errors import DomainError, Unauthenticated
-from app.settings import Settings, get_settings
 from app.voices.models import Voice, VoiceState
+from tests.conftest import Vouch
 from tests.world import World
-
-Vouch = Callable[..., str]
-
-
-@pytest.fixture
-def vouch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vouch]:
-    """Runs a command; gives what it says. Raises what the command line would put into a sentence."""
-    monkeypatch.setenv("VOUCH_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("VOUCH_DATABASE__URL", settings.database.url)
-
-    def run(*arguments: str) -> str:
-        get_settings.cache_clear()
-        result = CliRunner().invoke(cli, ["admin", *arguments])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.output
-
-    yield run
-    monkeypatch.undo()
-    get_settings.cache_clear()
 
 
 def test_verified_and_taken_back_with_reasons(world: World, vouch: Vouch) -> None:

@@ -108,6 +108,7 @@ def test_it_is_the_second_step_after_the_password(page: Page, named: Service) ->
     page.goto("/account/confirm?next=/account/security")
     page.get_by_role("button", name="Use a passkey").click()
     page.wait_for_url(f"{named.settings.public_url}/account/security")
+    assert page.get_by_role("heading", name="Passkeys").is_visible()
 
 
 def test_the_same_device_is_told_that_it_has_one(page: Page, named: Service) -> None:

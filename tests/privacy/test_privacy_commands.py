@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 from sqlalchemy import select
-from typer.testing import CliRunner
 
 from app.accounts.models import LegalHold
-from app.cli.commands import cli
 from app.core.audit import AuditEntry
 from app.core.errors import DomainError
-from app.settings import Settings, get_settings
+from tests.conftest import Vouch
 from tests.privacy.person import Person, dump
-
-Vouch = Callable[..., str]
-
-
-@pytest.fixture
-def vouch(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vouch]:
-    """Runs a command; gives what it says. Raises what the command line would put into a sentence."""
-    monkeypatch.setenv("VOUCH_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("VOUCH_DATABASE__URL", settings.database.url)
-
-    def run(*arguments: str) -> str:
-        get_settings.cache_clear()
-        result = CliRunner().invoke(cli, ["admin", *arguments])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.output
-
-    yield run
-    monkeypatch.undo()
-    get_settings.cache_clear()
 
 
 def test_a_hold_wins_over_an_erasure_which_goes_on_after_it(person: Person, vouch: Vouch) -> None:
