@@ -20,10 +20,12 @@ RUN pip uninstall --yes onnxruntime && pip install --require-hashes -r requireme
 # What all images have: the code, and a user without rights.
 FROM python:3.11-slim AS run
 RUN useradd --system --uid 10001 --create-home vouch \
-    && install --directory --owner vouch --mode 0700 /data /keys /models /secrets
+    && install --directory --owner vouch --mode 0700 /data /keys /models /secrets /signing /index /checkpoints
 ENV PATH=/opt/vouch/bin:$PATH PYTHONPATH=/srv/vouch PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     VOUCH_DATA_DIR=/data VOUCH_PROVENANCE__KEY_DIRECTORY=/keys \
-    VOUCH_WEB__SECRET_FILE=/secrets/web.key VOUCH_MODEL_CACHE=/models VOUCH_LOG_FORMAT=json
+    VOUCH_WEB__SECRET_FILE=/secrets/web.key \
+    VOUCH_PROVENANCE__SIGNING_KEY_FILE=/signing/signing.pem VOUCH_PROVENANCE__INDEX_DIRECTORY=/index \
+    VOUCH_PROVENANCE__CHECKPOINT_DIRECTORY=/checkpoints VOUCH_MODEL_CACHE=/models VOUCH_LOG_FORMAT=json
 WORKDIR /srv/vouch
 COPY app app
 COPY workers workers

@@ -11,6 +11,9 @@ import app.billing.models
 import app.core.errands
 import app.core.outbox
 import app.privacy.models
+import app.provenance.detection.models
+import app.provenance.evidence.models
+import app.provenance.ledger.leaves
 import app.provenance.service
 import app.speech.service
 import app.voices.results  # noqa: F401

@@ -9,12 +9,14 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda given: given or None)]
+"""A path, or None where the variable is empty."""
 
 
 class Frozen(BaseModel):
@@ -109,9 +111,39 @@ class Speech(Frozen):
 class Provenance(Frozen):
     """Keys and rules of the mark."""
 
-    key_directory: Path | None = Field(
+    key_directory: OptionalPath = Field(
         None, description="Folder of the secret keys; empty means keys/ in the data directory."
     )
+    signing_key_file: OptionalPath = Field(
+        None,
+        description="The Ed25519 key that signs checkpoints, receipts and evidence; empty means signing.pem in the "
+        "folder of the keys.",
+    )
+    certificate_file: OptionalPath = Field(
+        None,
+        description="PEM chain of your own certificate for content credentials, leaf first; empty means the one that "
+        "`vouch admin init-keys` made.",
+    )
+    certificate_key_file: OptionalPath = Field(None, description="PEM of its private key (ES256, PKCS #8).")
+    trust_anchors_file: OptionalPath = Field(
+        None, description="PEM certificates of further authorities whose content credentials count as known."
+    )
+    timestamp_url: str = Field(
+        "", description="An RFC 3161 time-stamp authority, for content credentials and checkpoints; empty means none."
+    )
+    index_directory: OptionalPath = Field(
+        None, description="Folder of the fingerprint index of this machine; empty means index/ in the data directory."
+    )
+    checkpoint_directory: OptionalPath = Field(
+        None,
+        description="Folder that signed checkpoints are written to, best on another machine's disk; empty means "
+        "checkpoints/ in the data directory.",
+    )
+    checkpoint_every: timedelta = Field(
+        timedelta(minutes=10), description="How often the ledger is signed, when it has grown."
+    )
+    detections_per_day: int = Field(30, ge=0, description="Public detections from one network; 0 switches them off.")
+    detection_max_bytes: int = Field(20 * MEBIBYTE, description="Largest file of a public detection.")
 
 
 class Accounts(Frozen):
@@ -211,6 +243,21 @@ class Settings(BaseSettings):
     def key_directory(self) -> Path:
         """Where the secret keys are."""
         return self.provenance.key_directory or self.data_dir.resolve() / "keys"
+
+    @cached_property
+    def signing_key_file(self) -> Path:
+        """Where the key is that signs checkpoints, receipts and evidence."""
+        return self.provenance.signing_key_file or self.key_directory / "signing.pem"
+
+    @cached_property
+    def index_directory(self) -> Path:
+        """Where the fingerprint index of this machine is."""
+        return self.provenance.index_directory or self.data_dir.resolve() / "index"
+
+    @cached_property
+    def checkpoint_directory(self) -> Path:
+        """Where signed checkpoints are written to."""
+        return self.provenance.checkpoint_directory or self.data_dir.resolve() / "checkpoints"
 
     @cached_property
     def secret_file(self) -> Path:

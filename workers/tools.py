@@ -7,9 +7,12 @@ import socket
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 import app.parts  # noqa: F401
 from app.billing.gateway import Gateway, open_gateway
 from app.core.db import Databases
+from app.core.signing import signing_key
 from app.core.storage import Storage, open_storage
 from app.settings import Settings, get_settings
 
@@ -50,6 +53,11 @@ class Tools:
         from workers.keys import load_keys
 
         return load_keys(self.settings.key_directory)
+
+    @cached_property
+    def signing(self) -> Ed25519PrivateKey:
+        """Signs checkpoints of the ledger, receipts and evidence."""
+        return signing_key(self.settings)
 
     @cached_property
     def gateway(self) -> Gateway | None:

@@ -29,6 +29,8 @@ class SignalKind(StrEnum):
     TEXT_RULE = "text_rule"
     LEAKED_KEY = "leaked_key"
     VERIFICATION = "verification"
+    MARKED_UPLOAD = "marked_upload"
+    """An upload carries the mark of a clip that was made here."""
 
 
 class Signal(Base):

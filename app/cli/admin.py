@@ -14,7 +14,7 @@ from app.accounts.registration import create_account
 from app.billing.plans import PLANS
 from app.cli import customers, factors, privacy, stripe_setup
 from app.cli.common import OPERATOR, opened_services, run_module, settings_with
-from app.core import crypto
+from app.core import crypto, signing
 from app.core.errors import Invalid
 
 admin = typer.Typer(help="Accounts and keys, for the operator.", no_args_is_help=True)
@@ -76,10 +76,12 @@ def create(
 def init_keys(
     directory: Annotated[Path | None, typer.Option(help="Folder of the keys; default is that of the settings.")] = None,
 ) -> None:
-    """Make the secret keys that are missing: of mark, credentials and web. Existing ones are never touched."""
+    """Make the secret keys that are missing: of mark, credentials, signing and web. Existing ones are never touched."""
     settings = settings_with()
     if crypto.make_web_secret(settings):
         typer.echo(f"made {settings.secret_file}")
+    if signing.make_signing_key(settings.signing_key_file):
+        typer.echo(f"made {settings.signing_key_file}")
     folder = (directory or settings.key_directory).resolve()
     made = run_module("workers.keys", str(folder), settings.voices.service_name)
     typer.echo(made.strip() or f"All keys are there, in {folder}.")

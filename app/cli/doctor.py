@@ -16,14 +16,23 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.common import run_module, settings_with
-from app.core import crypto, errands, mail, migrate
+from app.core import crypto, errands, mail, migrate, signing
 from app.core.db import Databases, make_engine, now
 from app.core.errors import DomainError
 from app.core.storage import open_storage
 from app.settings import Settings
 
-APPEND_ONLY = ("audit_entry", "generation", "stamp", "ledger_entry")
-"""Tables that only grow; migrations/versions/0002_guards.py has their triggers."""
+APPEND_ONLY = (
+    "audit_entry",
+    "generation",
+    "stamp",
+    "ledger_entry",
+    "merkle_leaf",
+    "merkle_node",
+    "checkpoint",
+    "provenance_key",
+)
+"""Tables that only grow: migrations give them triggers."""
 NEEDED_BYTES = 2**30
 GIB = 2**30
 
@@ -80,6 +89,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _database(settings)
     yield _part("storage", lambda: open_storage(settings).check(), "objects can be written and removed")
     yield from _keys(settings)
+    yield _signing(settings)
     yield _secret(settings)
     yield _mail(settings)
     yield from _errands(settings)
@@ -164,6 +174,18 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         return
     seen = f"others can read {', '.join(open_to_others)}" if open_to_others else f"{len(found)} files, for us only"
     yield Finding("keys", not open_to_others, seen, f"Run `chmod -R go= {folder}` as the user that runs Vouch.")
+
+
+def _signing(settings: Settings) -> Finding:
+    path = settings.signing_key_file
+    if not path.exists() and settings.environment == "development":
+        return Finding("signing", True, f"{path} will be made when it is needed")
+    try:
+        signing.signing_key(settings)
+    except DomainError as error:
+        return Finding("signing", False, error.message, error.fix or "See the message.")
+    seen = f"{path} is for us only" if _private(path) else f"others can read {path}"
+    return Finding("signing", _private(path), seen, f"Run `chmod go= {path}` as the user that runs Vouch.")
 
 
 def _secret(settings: Settings) -> Finding:

@@ -20,11 +20,12 @@ from app.accounts.holds import held
 from app.accounts.models import Account
 from app.core.storage import Storage
 from app.privacy.models import DataExport
+from app.provenance.evidence.models import EvidenceBundle
 from app.provenance.models import Stamp, TraceQuery
 from app.speech.models import Clip, Generation
 from app.voices.models import Consent, Sample, SampleFile, Voice, VoiceState
 
-FOLDERS = ("uploads", "samples", "consents", "voices", "generations", "traces", "exports")
+FOLDERS = ("uploads", "samples", "consents", "voices", "generations", "traces", "evidence", "exports")
 """Where people's data lies. Other folders of the storage are never touched."""
 BATCH = 300
 """Keys that are compared with the rows at once."""
@@ -45,6 +46,7 @@ NAMES: dict[str, Select[Any]] = {
     .where(or_(Account.erased_at.is_(None), Clip.text != "")),
     "trace_query.storage_key": select(TraceQuery.storage_key),
     "trace_query.audio_key": select(TraceQuery.audio_key),
+    "evidence_bundle.storage_key": select(EvidenceBundle.storage_key),
     "data_export.storage_key": select(DataExport.storage_key),
 }
 """Column to the query for the keys in it that are still needed."""

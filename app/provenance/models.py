@@ -1,4 +1,4 @@
-"""Tables of stamps and of trace queries."""
+"""Tables of stamps, fingerprints and trace queries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.crypto import public_token
@@ -44,6 +44,21 @@ class Stamp(Base):
     generation: Mapped[Generation] = relationship(lazy="raise", viewonly=True)
 
 
+class Fingerprint(Base):
+    """What a finished clip sounds like, in a few bytes a second: finds it again without reading its mark.
+
+    The index files of the workers are built from these rows. An erasure deletes the row.
+    """
+
+    __tablename__ = "fingerprint"
+
+    generation_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("generation.id"), primary_key=True)
+    version: Mapped[int]
+    """Of the layout of `data`; see workers/marks/fingerprint.py."""
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class Verdict(StrEnum):
     """How sure a trace is. Only CONFIRMED and STRONG may name an account."""
 
@@ -60,6 +75,14 @@ class TraceState(StrEnum):
     WAITING = "waiting"
     ANSWERED = "answered"
     FAILED = "failed"
+
+
+class Purpose(StrEnum):
+    """Why there is a trace query, and so who sees its answer."""
+
+    MODERATION = "moderation"
+    PUBLIC = "public"
+    """Public detection: the answer is coarse, names nobody, and keeps no file."""
 
 
 class TraceQuery(HasState, Base):
@@ -79,11 +102,15 @@ class TraceQuery(HasState, Base):
     public_id: Mapped[str] = mapped_column(String(24), unique=True, default=public_token)
     asked_by: Mapped[str] = mapped_column(String(80))
     """Account id of the moderator, or `operator` for the command line."""
+    purpose: Mapped[Purpose] = mapped_column(
+        state_enum(Purpose, checked=False), default=Purpose.MODERATION, server_default=Purpose.MODERATION.value
+    )
     reason: Mapped[str] = mapped_column(Text)
     state: Mapped[TraceState] = mapped_column(state_enum(TraceState), default=TraceState.WAITING)
     file_name: Mapped[str] = mapped_column(String(200))
     file_digest: Mapped[str] = mapped_column(String(64))
     storage_key: Mapped[str] = mapped_column(String(120))
+    """The file as it came; "" once it was deleted."""
     audio_key: Mapped[str | None] = mapped_column(String(120))
     """What the worker decoded, FLAC, to listen to: browsers are not handed a stranger's file."""
     seconds: Mapped[float | None]
@@ -92,6 +119,9 @@ class TraceQuery(HasState, Base):
     generation_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("generation.id"))
     evidence: Mapped[list[Any]] = mapped_column(default=list)
     """Channel by channel: what it found, in numbers and in a sentence."""
+    matched: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    """Where query and original agree: seconds `query_from`, `query_to`, `original_from`, `original_to`, and how the
+    copy was changed, `speed` and `pitch` as factors; empty when no place is known."""
     false_match_rate: Mapped[float | None]
     """Upper bound of the chance that audio without this mark gives such a match."""
     problem: Mapped[str | None] = mapped_column(Text)

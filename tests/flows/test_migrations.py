@@ -43,15 +43,24 @@ def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databases]:
 
 
 def tables(databases: Databases) -> set[str]:
-    return set(inspect(databases.engine).get_table_names()) - {"alembic_version"}
+    """Without Alembic's own, and without what SQLite's full-text search keeps."""
+    names = set(inspect(databases.engine).get_table_names()) - {"alembic_version"}
+    return {name for name in names if not name.startswith("clip_words")}
 
 
 def test_the_migrated_schema_is_the_one_that_the_code_describes(bare: Databases) -> None:
     migrate.upgrade(bare.engine)
     with bare.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, Base.metadata) == []
+        assert [each for each in compare_metadata(context, Base.metadata) if not about_words(each)] == []
     assert migrate.is_current(bare.engine)
+
+
+def about_words(difference: tuple[Any, ...]) -> bool:
+    """Whether it is about the index of words, which exists in migrations only."""
+    return difference[0] in ("remove_table", "remove_index") and difference[1].name.startswith(
+        ("clip_words", "ix_clip_words")
+    )
 
 
 def test_every_check_in_the_code_is_in_the_migrated_schema(bare: Databases) -> None:
