@@ -148,8 +148,8 @@ def _sqlite() -> None:
     added = "INSERT INTO clip_words (clip_id, text) VALUES (NEW.id, NEW.text)"
     for name, when, what in (
         ("added", "INSERT", added),
-        ("changed", "UPDATE OF text", "UPDATE clip_words SET text = NEW.text " + of_it),
-        ("gone", "DELETE", "DELETE FROM clip_words " + of_it),
+        ("changed", "UPDATE OF text", "UPDATE clip_words SET text = NEW.text " + of_it),  # noqa: S608 - our own words
+        ("gone", "DELETE", "DELETE FROM clip_words " + of_it),  # noqa: S608 - our own words
     ):
         op.execute(f"CREATE TRIGGER clip_words_{name} AFTER {when} ON clip BEGIN {what}; END")
     op.execute(
