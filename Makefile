@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo up test test-services docs lint lock clean setup
+.PHONY: demo up test test-services test-long docs lint lock clean setup
 
 demo: $(VENV)/.default            ## the main job on real audio; SAMPLE=, CONSENT= and STATEMENT= take your own files
 	$(BIN)/vouch demo $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(CONSENT),--consent "$(CONSENT)") \
@@ -20,6 +20,9 @@ test: $(VENV)/.dev lint           ## style, types, layers, then every test but t
 
 test-services: $(VENV)/.dev       ## the whole flow on PostgreSQL with Redis and with RabbitMQ; both must be running
 	VOUCH_TEST_REQUIRE_SERVICES=1 $(BIN)/pytest tests/services
+
+test-long: $(VENV)/.dev           ## the tests that make test runs in a short form, in full: a thousand events of the payment provider
+	VOUCH_TEST_FULL=1 $(BIN)/pytest tests/billing/test_webhooks.py
 
 docs: $(VENV)/.dev                ## the tables of docs/gate.md and docs/privacy.md, from those that the code and the tests go by
 	$(BIN)/python -m tests.rules.write_gate_doc
