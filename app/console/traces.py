@@ -25,6 +25,9 @@ from app.site.views import stamp_badge
 from app.speech.models import Generation
 from app.voices.recordings import Recording, send_recording
 
+LEAST_CHANGE = 0.005
+"""Smaller changes of speed or pitch are within what the search can tell."""
+
 router = APIRouter(prefix="/trace")
 Parts = Annotated[Services, Depends(services_of)]
 
@@ -141,6 +144,7 @@ def _result(session: Session, query: TraceQuery) -> dict[str, Any]:
         "seconds": query.seconds,
         "why": [_evidence(each) for each in query.evidence],
         "found": _found(session, generation) if (generation := named_by(query)) else None,
+        "aligned": _aligned(session, query, generation) if generation else None,
         "false_match_rate": query.false_match_rate,
     }
 
@@ -157,6 +161,28 @@ def _evidence(each: dict[str, Any]) -> dict[str, Any]:
         }
     label = {"mark": "The mark", "credentials": "Content credentials"}[each["channel"]]
     return {"label": label, "sentence": each["sentence"], "value": None, "need": None, "of": 1.0}
+
+
+def _aligned(session: Session, query: TraceQuery, generation: Generation) -> dict[str, Any] | None:
+    """Both pictures of sound and the part of each in which they agree, where it is known."""
+    stamp, place = stamp_of(session, generation.clip), query.matched
+    if (
+        stamp is None
+        or not query.seconds
+        or not {"query_from", "query_to", "original_from", "original_to"} <= set(place)
+    ):
+        return None
+    return {**place, "seconds": stamp.seconds, "peaks": stamp.peaks, "changed": _changed(place)}
+
+
+def _changed(place: dict[str, Any]) -> str:
+    """How the copy differs in speed and pitch, in words; nothing where it does not."""
+    changes = []
+    for name, more, less in (("speed", "faster", "slower"), ("pitch", "higher", "lower")):
+        factor = float(place.get(name) or 1.0)
+        if abs(factor - 1) >= LEAST_CHANGE:
+            changes.append(f"{abs(factor - 1):.1%} {more if factor > 1 else less}")
+    return f"The copy is {' and '.join(changes)}." if changes else ""
 
 
 def _found(session: Session, generation: Generation) -> dict[str, Any]:
