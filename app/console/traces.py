@@ -28,6 +28,8 @@ from app.voices.recordings import Recording, send_recording
 LEAST_CHANGE = 0.005
 """Smaller changes of speed or pitch are within what the search can tell."""
 
+PLACE = {"query_from", "query_to", "original_from", "original_to"}
+
 router = APIRouter(prefix="/trace")
 Parts = Annotated[Services, Depends(services_of)]
 
@@ -166,11 +168,7 @@ def _evidence(each: dict[str, Any]) -> dict[str, Any]:
 def _aligned(session: Session, query: TraceQuery, generation: Generation) -> dict[str, Any] | None:
     """Both pictures of sound and the part of each in which they agree, where it is known."""
     stamp, place = stamp_of(session, generation.clip), query.matched
-    if (
-        stamp is None
-        or not query.seconds
-        or not {"query_from", "query_to", "original_from", "original_to"} <= set(place)
-    ):
+    if stamp is None or not query.seconds or not place.keys() >= PLACE:
         return None
     return {**place, "seconds": stamp.seconds, "peaks": stamp.peaks, "changed": _changed(place)}
 
