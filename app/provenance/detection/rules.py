@@ -1,0 +1,34 @@
+"""From what a trace found to what the public is told. Pure, and coarse on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.provenance.detection.models import Answer
+from app.provenance.models import Verdict
+
+LEAST_SPEECH_SECONDS = 2.0
+"""With less speech than this, finding nothing says nothing."""
+_OUR_OWN = {"mark": "accepted", "fingerprint": "verified"}
+"""Channels that show that a clip is ours even when they can't tell which, and the field that says that they do."""
+
+
+def answer_of(verdict: Verdict, evidence: Sequence[Mapping[str, Any]], speech_seconds: float) -> Answer:
+    """The public answer. What lies between sure and nothing is `cant_tell`, so that small changes flip nothing.
+
+    `evidence` is that of the trace, channel by channel.
+    """
+    if verdict in (Verdict.CONFIRMED, Verdict.STRONG):
+        return Answer.MADE_HERE
+    if verdict is Verdict.AMBIGUOUS:  # several clips of ours explain it, or channels contradict each other
+        ours = any(each.get(_OUR_OWN.get(str(each.get("channel")), ""), False) is True for each in evidence)
+        return Answer.MADE_HERE if ours else Answer.CANT_TELL
+    if verdict is Verdict.LEAD or not speech_seconds >= LEAST_SPEECH_SECONDS:
+        return Answer.CANT_TELL
+    return Answer.NOT_FOUND
+
+
+def coarse(count: int) -> int:
+    """A count rounded down to a power of ten; 0 stays 0."""
+    return int(10 ** (len(str(count)) - 1)) if count > 0 else 0

@@ -1,0 +1,50 @@
+"""The end of a public detection: a coarse answer with a signed receipt, and nothing kept of what the search found."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.core.signing import fingerprint, public_pem
+from app.core.states import move
+from app.provenance.detection import receipts
+from app.provenance.detection.rules import answer_of, coarse
+from app.provenance.detection.service import TRACING, settle
+from app.provenance.models import TraceQuery, TraceState
+from app.provenance.service import TraceFindings
+from app.speech.models import Generation
+from workers.audio.decode import Decoded
+from workers.audio.resample import resample
+from workers.audio.vad import RATE, speech_segments
+from workers.tools import Tools
+
+
+def speech_seconds(audio: Decoded) -> float:
+    """Seconds of speech in a recording: with hardly any, that nothing was found says nothing."""
+    found = speech_segments(resample(audio.pcm, audio.sample_rate, RATE))
+    return float(sum(end - start for start, end in found))
+
+
+def answer(session: Session, query: TraceQuery, findings: TraceFindings, speech: float, tools: Tools) -> None:
+    """Answer the detection of a query of the purpose PUBLIC, in the transaction that finishes its job.
+
+    `speech` is what `speech_seconds` gives. The findings are used for the answer and then forgotten: the row, the
+    audit and the receipt say only what the asker is told.
+    """
+    said = answer_of(findings.verdict, findings.evidence, speech)
+    detection = settle(session, query)
+    assert detection.answered_at is not None, "settling writes it"
+    settings = tools.settings
+    detection.answer = said
+    detection.receipt = receipts.compose(
+        tools.signing,
+        service=settings.voices.service_name,
+        public_url=settings.public_url,
+        file_sha256=detection.file_digest,
+        answer=said,
+        searched_at=detection.answered_at,
+        generations_searched=coarse(session.scalar(select(func.count()).select_from(Generation)) or 0),
+        error_rates=receipts.error_rates(),
+    )
+    query.answered_at = detection.answered_at
+    move(session, query, TraceState.ANSWERED, TRACING, reason=query.reason, facts={"answer": said.value})
