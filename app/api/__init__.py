@@ -1,7 +1,8 @@
 """The public JSON API: routers only.
 
 The routes under /v1 and /v2 have the shapes of the ElevenLabs API, so that its official clients work with only the
-base URL changed; /v1/moderation and /v1/trace are our own, for moderators, and /v1/keys for whoever finds a key.
+base URL changed; /v1/moderation and /v1/trace are our own, for moderators, /v1/detect for
+everybody, and /v1/keys for whoever finds a key.
 `/docs` is the reference, drawn on the server from the OpenAPI document. `app.main` includes `routers` and gives `TAGS`
 to the document.
 """
@@ -10,6 +11,7 @@ from fastapi import APIRouter
 
 from app.api import (
     consent,
+    detect,
     history,
     keys,
     models_list,
@@ -34,6 +36,7 @@ routers: tuple[APIRouter, ...] = (
     models_list.router,
     moderation.router,
     trace.router,
+    detect.router,
     keys.router,
     reference.router,
     webhooks.router,

@@ -40,6 +40,11 @@ TAGS = [
     {"name": "Moderation", "description": "For moderators: consents that the machine could not settle."},
     {"name": "Trace", "description": "For moderators: where a piece of audio comes from."},
     {
+        "name": "Detection",
+        "description": "For everybody, without a key: was a recording made by this server? The answer is coarse, names "
+        "nobody, and comes with a signed receipt.",
+    },
+    {
         "name": "Keys",
         "description": "Keys are made, changed and revoked on the account's pages only, by a person who has signed in: "
         "no key can make another. Each may do what its scopes say: `read` (look), `speak` (make clips), `voices` "

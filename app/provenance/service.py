@@ -19,7 +19,8 @@ from app.core.text import printable
 from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
-from app.provenance.models import Stamp, TraceQuery, TraceState, Verdict
+from app.provenance.detection.service import settle
+from app.provenance.models import Purpose, Stamp, TraceQuery, TraceState, Verdict
 from app.speech.models import Clip, Generation
 
 TRACING = Actor.system("trace")
@@ -123,7 +124,7 @@ def trace_of(session: Session, public_id: str) -> TraceQuery:
     """A trace query with the generation, clip and voice that it names. Raises NotFound."""
     found = session.scalar(
         select(TraceQuery)
-        .where(TraceQuery.public_id == public_id)
+        .where(TraceQuery.public_id == public_id, TraceQuery.purpose == Purpose.MODERATION)
         .options(joinedload(TraceQuery.generation).joinedload(Generation.clip).joinedload(Clip.voice))
     )
     if found is None:
@@ -143,8 +144,9 @@ def read_trace(session: Session, public_id: str, reader: Actor) -> TraceQuery:
 
 
 def recent_traces(session: Session, limit: int = 50) -> list[TraceQuery]:
-    """The newest trace queries."""
-    return list(session.scalars(select(TraceQuery).order_by(TraceQuery.id.desc()).limit(limit)))
+    """The newest trace queries of moderators; those of the public are nobody's to look at."""
+    asked = select(TraceQuery).where(TraceQuery.purpose == Purpose.MODERATION)
+    return list(session.scalars(asked.order_by(TraceQuery.id.desc()).limit(limit)))
 
 
 def issued_tags(session: Session) -> list[tuple[uuid.UUID, int, bytes]]:
@@ -157,4 +159,6 @@ def issued_tags(session: Session) -> list[tuple[uuid.UUID, int, bytes]]:
 def _trace_unfinished(session: Session, job: Job) -> None:
     query = session.get_one(TraceQuery, job.subject_id)
     if query.state is TraceState.WAITING:
+        if query.purpose is Purpose.PUBLIC:
+            settle(session, query)
         fail_trace(session, query, job.error_message or "The trace was stopped.")

@@ -10,19 +10,19 @@ from app.provenance.models import Verdict
 
 LEAST_SPEECH_SECONDS = 2.0
 """With less speech than this, finding nothing says nothing."""
-_OUR_OWN = {"mark": "accepted", "fingerprint": "verified"}
-"""Channels that show that a clip is ours even when they can't tell which, and the field that says that they do."""
+_OUR_OWN = {"mark": "accepted", "fingerprint": "verified", "credentials": "known"}
+"""Channels that show that a clip is ours even when they can't tell which, and the key that says that they do."""
 
 
 def answer_of(verdict: Verdict, evidence: Sequence[Mapping[str, Any]], speech_seconds: float) -> Answer:
     """The public answer. What lies between sure and nothing is `cant_tell`, so that small changes flip nothing.
 
-    `evidence` is that of the trace, channel by channel.
+    `evidence` is that of the trace, as app.provenance.findings has it; `speech_seconds` is how much speech was heard.
     """
     if verdict in (Verdict.CONFIRMED, Verdict.STRONG):
         return Answer.MADE_HERE
     if verdict is Verdict.AMBIGUOUS:  # several clips of ours explain it, or channels contradict each other
-        ours = any(each.get(_OUR_OWN.get(str(each.get("channel")), ""), False) is True for each in evidence)
+        ours = any(each.get(_OUR_OWN.get(str(each["channel"]), "")) for each in evidence)
         return Answer.MADE_HERE if ours else Answer.CANT_TELL
     if verdict is Verdict.LEAD or not speech_seconds >= LEAST_SPEECH_SECONDS:
         return Answer.CANT_TELL
