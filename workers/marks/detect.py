@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 
 from workers.marks import spectrum
-from workers.marks.pattern import Pattern, evidence
-from workers.marks.spectrum import BANDS, HOP, PERIOD, RATE, SLOT, WINDOW, Floats
+from workers.marks.pattern import Pattern, evidence, fold
+from workers.marks.spectrum import HOP, PERIOD, RATE, SECOND, SLOT, WINDOW, Floats
 
 Search = Literal["plain", "full"]
 
 _CHUNK = 36 * RATE  # samples analysed at once: bounds the working memory
 _CHUNK_STEP = 24 * RATE  # chunks overlap by the longest inner window
-_WINDOWS = (3, 6, 12)  # periods: a clip inside a longer file is found by the window that fits it best
+_WINDOWS = (3, 6, 12)  # seconds: a clip inside a longer file is found by the window that fits it best
 _KEEP_WHOLE = 8  # readings kept of a whole chunk: of 1, 4 and 8 the prototype traced most with 8
 _KEEP_INNER = 16  # readings kept of all inner windows of a chunk together
 _PHASE_SECONDS = HOP / RATE
@@ -75,23 +75,23 @@ def _read_chunk(pattern: Pattern, audio: Floats, search: Search) -> list[Reading
         for _, time_scale in line:
             statistics = spectrum.statistic(spectrum.cells(energies, SLOT, time_scale))
             whole = _best(whole + _at(pattern, statistics, None, pitch, time_scale), _KEEP_WHOLE)
-            for periods in _WINDOWS:
-                if statistics.shape[1] > periods * PERIOD * 1.5:
-                    inner = _best(inner + _at(pattern, statistics, periods, pitch, time_scale), _KEEP_INNER)
-    seconds = len(audio) / RATE
-    return [replace(r, start=max(r.start, 0.0), end=min(r.end, seconds)) for r in whole + inner]
+            for seconds in _WINDOWS:
+                if statistics.shape[1] > seconds * SECOND * 1.5:
+                    inner = _best(inner + _at(pattern, statistics, seconds, pitch, time_scale), _KEEP_INNER)
+    whole_seconds = len(audio) / RATE
+    return [replace(r, start=max(r.start, 0.0), end=min(r.end, whole_seconds)) for r in whole + inner]
 
 
 def _best(readings: Sequence[Reading], keep: int) -> list[Reading]:
     return sorted(readings, key=lambda reading: -reading.metric)[:keep]
 
 
-def _at(pattern: Pattern, statistics: Floats, periods: int | None, pitch: float, time_scale: float) -> list[Reading]:
-    """The best readings of windows of `periods` (None: one of all) over statistics (phases, slots, BANDS)."""
-    keep = _KEEP_INNER if periods else _KEEP_WHOLE
+def _at(pattern: Pattern, statistics: Floats, seconds: int | None, pitch: float, time_scale: float) -> list[Reading]:
+    """The best readings of windows of `seconds` (None: one of all) over statistics (phases, slots, BANDS)."""
+    keep = _KEEP_INNER if seconds else _KEEP_WHOLE
     slot_seconds = SLOT * time_scale * _PHASE_SECONDS
     found: list[tuple[float, int, int, int, Floats]] = []
-    for first, length, folded in _windows(statistics, periods):
+    for first, length, folded in _windows(statistics, seconds):
         matches = pattern.correlate_everywhere(folded)
         metric = evidence(matches)
         for flat in np.argpartition(metric, -keep, axis=None)[-keep:]:
@@ -113,17 +113,12 @@ def _at(pattern: Pattern, statistics: Floats, periods: int | None, pitch: float,
     ]
 
 
-def _windows(statistics: Floats, periods: int | None) -> Iterator[tuple[int, int, Floats]]:
+def _windows(statistics: Floats, seconds: int | None) -> Iterator[tuple[int, int, Floats]]:
     """(first slot, slots, folded (phases, PERIOD, BANDS)) of each window; windows start a third apart."""
-    phases, slots, _ = statistics.shape
-    count = -(-slots // PERIOD)
-    padded = np.zeros((phases, count * PERIOD, BANDS), np.float32)
-    padded[:, :slots] = statistics
-    blocks = padded.reshape(phases, count, PERIOD, BANDS)
-    if periods is None:
-        yield 0, slots, blocks.sum(axis=1)
+    slots = statistics.shape[1]
+    if seconds is None:
+        yield 0, slots, fold(statistics)
         return
-    step = periods // 3
-    last = max(slots // PERIOD - periods, 0)
-    for first in sorted({*range(0, last, step), last}):
-        yield first * PERIOD, periods * PERIOD, blocks[:, first : first + periods].sum(axis=1)
+    last = max(slots // SECOND - seconds, 0)
+    for first in sorted({*range(0, last, seconds // 3), last}):
+        yield first * SECOND, seconds * SECOND, fold(statistics[:, first * SECOND : (first + seconds) * SECOND])

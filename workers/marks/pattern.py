@@ -28,6 +28,12 @@ def signs(tag: bytes | NDArray[np.uint8]) -> Floats:
 class Pattern:
     """Row 0 is the pilot, rows 1 to 128 are the bits; each row has a +1 or -1 for every cell of one period.
 
+    Every bit is spread evenly over the whole period, so a cut of any second holds the whole tag. The period is
+    four seconds and a clip starts at one of a hundred places in it: of 1, 2 and 4 seconds the longest gave as many
+    traces as the shortest, or more (less of a voice repeats at its distance), at 0.7 instead of 0.3 % of real
+    time, shows each cell a quarter as often to somebody who averages clips, and a second marking falls on the first
+    with a chance of 1 %.
+
     Odd slots carry minus the slot before: what changes slowly (vowels, any fixed filter, a room's colour)
     cancels. This was the largest single gain of the prototype. The chips come from SHAKE-256, so that a
     stretch of the pattern that somebody learns tells nothing of the rest, and so that they are the same on
@@ -52,7 +58,7 @@ class Pattern:
         It differs from clip to clip, so that clips can't simply be averaged to bring out the pilot. The reader
         tries every offset anyway.
         """
-        return _derive(self._key, b"start:" + tag)[0] % (PERIOD // 2) * 2
+        return int.from_bytes(_derive(self._key, b"start:" + tag)[:4]) % (PERIOD // 2) * 2
 
     def over(self, slots: int, start: int) -> Floats:
         """Chips of `slots` slots from slot `start` of the pattern on: (129, slots * BANDS)."""
@@ -71,17 +77,19 @@ class Pattern:
 
 def evidence(matches: Floats) -> Floats:
     """How much matches (..., 129) look like a mark: the pilot, and the likelihood of bits of unknown sign."""
-    bits = np.abs(_SOFT_GAIN * matches[..., 1:])
-    unknown = np.sum(bits + np.log1p(np.exp(-2 * bits)), axis=-1) - BITS * _LOG_2
-    return np.asarray(unknown + _SOFT_GAIN * PILOT * matches[..., 0], dtype=np.float32)
+    bits = np.abs(matches[..., 1:] * np.float32(_SOFT_GAIN))  # log cosh of these, without overflow
+    beyond = np.log(np.exp(-2 * bits) + 1)
+    beyond += bits
+    return np.asarray(beyond.sum(axis=-1) - BITS * _LOG_2 + _SOFT_GAIN * PILOT * matches[..., 0], dtype=np.float32)
 
 
 def fold(statistic: Floats) -> Floats:
-    """Sum of a statistic (slots, BANDS) over periods: (PERIOD, BANDS). The last period may be incomplete."""
-    periods = -(-len(statistic) // PERIOD)
-    padded = np.zeros((periods * PERIOD, BANDS), np.float32)
-    padded[: len(statistic)] = statistic
-    return np.asarray(padded.reshape(periods, PERIOD, BANDS).sum(axis=0))
+    """Sum of a statistic (..., slots, BANDS) over periods: (..., PERIOD, BANDS). The last one may be incomplete."""
+    slots = statistic.shape[-2]
+    out = np.zeros((*statistic.shape[:-2], PERIOD, BANDS), np.float32)
+    for begin in range(0, slots, PERIOD):
+        out[..., : min(PERIOD, slots - begin), :] += statistic[..., begin : begin + PERIOD, :]
+    return out
 
 
 def _norm(folded: Floats) -> Floats:
