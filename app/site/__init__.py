@@ -11,6 +11,7 @@ from app.site import (
     clips,
     confirm,
     data,
+    detect,
     identity,
     invoices,
     keys,
@@ -46,6 +47,7 @@ for part in (
     invoices,
     identity,
     sandbox,
+    detect,
 ):
     router.include_router(part.router)
 
