@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from app.accounts import browsers, links
 from app.accounts.registration import UNPROVED_KEPT
+from app.provenance.detection.service import ASKER_KEPT, WAITS_AT_MOST
 from app.settings import Settings
 
 WITH_ACCOUNT = "until the account is deleted"
@@ -90,6 +91,16 @@ def classes(settings: Settings) -> list[DataClass]:
             _span(times.trace_files),
             "trace_files",
         ),
+        DataClass(
+            "Files checked by the public",
+            "A file somebody asked about without an account",
+            "To look for our mark in it",
+            f"until it is answered, at most {_span(WAITS_AT_MOST)}",
+        ),
+        DataClass(
+            "Who had a file checked", "Keyed digest of the network", "To count by, against misuse", _span(ASKER_KEPT)
+        ),
+        DataClass("Answers to the public", "Digest of the file, answer, receipt", "To give one answer", FOR_GOOD),
         DataClass(
             "Left-over files",
             "Files that nothing needs",

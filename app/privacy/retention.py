@@ -19,6 +19,7 @@ from app.core.erasing import forget_objects
 from app.core.states import move
 from app.privacy import wiping
 from app.privacy.models import DataExport, ExportState
+from app.provenance.detection import service as detection
 from app.provenance.models import TraceQuery, TraceState
 from app.settings import Settings
 from app.speech.models import Generation
@@ -40,6 +41,8 @@ def end_retention(session: Session, settings: Settings) -> dict[str, int]:
         "readings": _end_readings(session, moment - times.rejected_samples),
         "sentences": _end_sentences(session, moment - times.rejected_samples),
         "traces": _end_traces(session, moment - times.trace_files),
+        "askers": detection.forget_askers(session, moment - detection.ASKER_KEPT, AT_ONCE),
+        "detections": detection.give_up_waiting(session, moment - detection.WAITS_AT_MOST, AT_ONCE),
     }
 
 

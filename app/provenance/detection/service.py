@@ -161,11 +161,12 @@ def give_up_waiting(session: Session, before: datetime, most: int) -> int:
     return len(found)
 
 
-def forget_askers(session: Session, before: datetime) -> int:
+def forget_askers(session: Session, before: datetime, most: int) -> int:
     """Empty the digests of networks that asked before a moment; gives how many."""
-    old = (Detection.asked_from.is_not(None), Detection.created_at < before)
-    done = session.execute(update(Detection).where(*old).values(asked_from=None))
-    return int(done.rowcount)  # type: ignore[attr-defined]  # an UPDATE always has a row count
+    old = select(Detection.id).where(Detection.asked_from.is_not(None), Detection.created_at < before)
+    found = session.scalars(old.limit(most)).all()
+    session.execute(update(Detection).where(Detection.id.in_(found)).values(asked_from=None))
+    return len(found)
 
 
 _WAITS = (Job.queue == "cpu", Job.state == JobState.QUEUED, Job.priority == PRIORITY, Job.kind == JobKind.TRACE)
