@@ -176,7 +176,7 @@ def spy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose modules the child imports before the real ones."""
     folder = tmp_path / "spy"
     folder.mkdir()
-    monkeypatch.setattr("workers.audio.decode._PACKAGES", f"{folder}{os.pathsep}{Path.cwd()}")
+    monkeypatch.setattr("workers.confined._PACKAGES", f"{folder}{os.pathsep}{Path.cwd()}")
     return folder
 
 

@@ -16,6 +16,7 @@ CODECS = {
     "audio/wav": ("pcm_s16le", "wav"),
     "audio/mpeg": ("libmp3lame", "mp3"),
     "audio/flac": ("flac", "flac"),
+    "audio/mp4": ("aac", "ipod"),
     "opus": ("libopus", "ogg"),
 }
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -19,9 +17,10 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from workers import confined
+
 HIGHEST_RATE = 48_000  # Hz; nothing that Vouch does uses more
 _BYTES_PER_SAMPLE = 4
-_PACKAGES = str(Path(__file__).resolve().parents[2])
 
 
 class AudioRejected(Exception):
@@ -93,21 +92,15 @@ def decode(source: Path | IO[bytes], limits: Limits | None = None) -> Decoded:
 def _run_child(source: IO[bytes], samples: IO[bytes], verdict: IO[bytes], limits: Limits) -> None:
     most_bytes = int((limits.max_seconds + 1) * HIGHEST_RATE * _BYTES_PER_SAMPLE)
     order = asdict(limits) | {"most_bytes": most_bytes, "highest_rate": HIGHEST_RATE, "fd": samples.fileno()}
-    try:
-        code = subprocess.run(  # noqa: S603 - our own interpreter and module; the file arrives as stdin, without a name
-            [sys.executable, "-P", "-m", "workers.audio.decode_child", json.dumps(order)],
-            stdin=source,
-            stdout=verdict,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(samples.fileno(),),
-            cwd="/",
-            env={"PYTHONPATH": _PACKAGES, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            timeout=limits.max_wall_seconds,
-            check=False,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        code = None
-    if code != 0:
+    well = confined.run(
+        "workers.audio.decode_child",
+        order,
+        source,
+        verdict,
+        seconds=limits.max_wall_seconds,
+        pass_fds=(samples.fileno(),),
+    )
+    if not well:
         raise AudioRejected(
             "audio.too_complex",
             "This file takes more time or memory to read than audio of this length should. "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import resource
 import sys
 import wave
 from collections.abc import Iterator
@@ -22,6 +21,8 @@ import numpy as np
 import soxr
 from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
+
+from workers import confined
 
 # Only these are opened: no playlist, no list of other files, no picture, no video.
 CONTAINERS = {
@@ -57,7 +58,9 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     _warm_up()
     with os.fdopen(order["fd"], "wb") as out:
-        _confine(order)
+        confined.lock(
+            memory_bytes=MEMORY_BYTES, cpu_seconds=order["max_cpu_seconds"], written_bytes=order["most_bytes"]
+        )
         try:
             verdict = _decode(order, out)
         except Refused as refusal:
@@ -75,19 +78,6 @@ def _warm_up() -> None:
     with av.open(silence, "r", options=OPTIONS) as container:
         for frame in container.decode(audio=0):
             _mono(frame, _packed())
-
-
-def _confine(order: dict[str, Any]) -> None:
-    """From here on: no new descriptor (file, socket, pipe), no process, bounded memory, time and output."""
-    for what, most in (
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_CPU, order["max_cpu_seconds"]),
-        (resource.RLIMIT_FSIZE, order["most_bytes"]),
-        (resource.RLIMIT_NOFILE, 0),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (most, most))
 
 
 def _decode(order: dict[str, Any], out: Any) -> dict[str, Any]:

@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import c2pa
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from workers.marks.certificates import Authority, CertificateUnusable, Signer, issuers_pem, serial_of
+
+__all__ = ["Authority", "Signer"]  # their old home
 
 MARK_ALGORITHM = "io.vouch.mark.1"  # of the soft binding: our own reverse-domain name, not (yet) on the C2PA list
 GENERATION_LABEL = "io.vouch.generation"
-MIME_TYPES = frozenset({"audio/wav", "audio/mpeg", "audio/flac"})
+MIME_TYPES = frozenset({"audio/wav", "audio/mpeg", "audio/flac", "audio/mp4"})
+"""Of the formats that can hold credentials. Ogg with Opus can't: the standard has no place for them there."""
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
-# Without a time stamp, a manifest is worth as much as its certificate is valid, so a short life would spoil
-# old clips.
-_AUTHORITY_YEARS, _SIGNER_YEARS = 20, 10
-_MANIFEST_LIMIT = 64 << 20  # bytes of a file that is looked into
+MANIFEST_LIMIT = 64 << 20  # bytes of a file that is looked into
 
 # Verification never leaves this machine: no remote manifests, no revocation servers.
 _OFFLINE: Mapping[str, Any] = {
@@ -37,8 +35,10 @@ _OFFLINE: Mapping[str, Any] = {
 }
 
 State = Literal["valid", "invalid", "unknown_signer", "none"]
+Clock = Literal["authority", "unknown_authority", "signer"]
 
 _STATES: Mapping[str, State] = {"Trusted": "valid", "Valid": "unknown_signer", "Invalid": "invalid"}
+_LONGEST_REFERENCE, _LONGEST_NAME, _MOST_PROBLEMS = 64, 200, 20
 _MANIFEST_MARK = b"jumb"  # the box type that every manifest store starts with
 
 
@@ -58,43 +58,6 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Signer:
-    """PEM of the signing certificate with its issuers, leaf first, and of its ES256 private key (PKCS #8)."""
-
-    chain_pem: str
-    key_pem: str
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A self-hoster's own certificate authority and the signing certificate that it issued. All PEM.
-
-    `anchor_pem` is public: whoever verifies needs it. The authority's own key is not kept, so nothing else
-    can be issued.
-    """
-
-    anchor_pem: str
-    signer: Signer
-
-    @classmethod
-    def create(cls, common_name: str, now: datetime | None = None) -> Authority:
-        """A new P-256 authority called `common_name` and a signing certificate valid for ten years from
-        `now`.
-        """
-        now = now or datetime.now(UTC)
-        root_key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-        root_name, leaf_name = _name(f"{common_name} authority"), _name(common_name)
-        root = _root(root_name, root_key, now)
-        leaf = _leaf(leaf_name, leaf_key, root_name, root_key, now)
-        anchor = root.public_bytes(serialization.Encoding.PEM).decode()
-        chain = leaf.public_bytes(serialization.Encoding.PEM).decode() + anchor
-        key = leaf_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return cls(anchor_pem=anchor, signer=Signer(chain, key.decode()))
-
-
-@dataclass(frozen=True)
 class CredentialReading:
     """What a file's credentials say, and whether to believe it.
 
@@ -104,17 +67,39 @@ class CredentialReading:
     """
 
     state: State
+    own: bool = False
+    """Valid, and signed with one of our own certificates: only then `generation_ref` is our word. Others may be known
+    signers too, and write what they like."""
     generation_ref: str | None = None
-    signed_at: datetime | None = None  # by the signer's own clock, unless a time-stamp authority said so
+    signed_at: datetime | None = None
+    clock: Clock | None = None
+    """Whose clock `signed_at` is of: a known time-stamp authority's, an unknown one's, or the signer's own."""
     issuer: str | None = None
     problems: tuple[str, ...] = ()  # C2PA failure codes, such as assertion.dataHash.mismatch
 
 
-def sign(audio: bytes, mime: str, claim: Claim, signer: Signer) -> bytes:
-    """The same file with a signed manifest, longer by that; players ignore it. Raises CredentialError."""
+def mime_of(head: bytes) -> str | None:
+    """The type of a file by its first bytes (16 are enough); None for what can't hold credentials."""
+    if head[:4] == b"RIFF":
+        return "audio/wav"
+    if head[:4] == b"fLaC":
+        return "audio/flac"
+    if head[4:8] == b"ftyp":
+        return "audio/mp4"
+    if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
+        return "audio/mpeg"
+    return None
+
+
+def sign(audio: bytes, mime: str, claim: Claim, signer: Signer, timestamp_url: str = "") -> bytes:
+    """The same file with a signed manifest, longer by that; players ignore it. Raises CredentialError.
+
+    With a `timestamp_url`, an RFC 3161 authority there states the time. It is waited for without any limit.
+    """
     if mime not in MIME_TYPES:
         raise CredentialError(f"No content credentials for {mime}; use one of {', '.join(sorted(MIME_TYPES))}.")
-    info = c2pa.C2paSignerInfo(b"es256", signer.chain_pem.encode(), signer.key_pem.encode(), None)
+    address = timestamp_url.encode() or None
+    info = c2pa.C2paSignerInfo(b"es256", signer.chain_pem.encode(), signer.key_pem.encode(), address)
     signed = io.BytesIO()
     try:
         with (
@@ -128,41 +113,83 @@ def sign(audio: bytes, mime: str, claim: Claim, signer: Signer) -> bytes:
     return signed.getvalue()
 
 
-def read(audio: bytes, mime: str, anchors_pem: str) -> CredentialReading:
+def read(audio: bytes, mime: str, anchors_pem: str, own_chains: Sequence[str] = ()) -> CredentialReading:
     """What the credentials in a file say; never raises, whatever the bytes and whatever a stranger's manifest holds.
 
-    `anchors_pem`: certificates of the authorities to trust, one after the other, or "" to trust none.
+    `anchors_pem`: certificates of the authorities to trust, one after the other, or "" to trust none. `own_chains`: our
+    own signing certificates, each as PEM with its issuers, leaf first; they are known without being in the anchors.
     Files of more than 64 MiB and types without credentials are "none".
     """
-    if mime not in MIME_TYPES or len(audio) > _MANIFEST_LIMIT:
+    if mime not in MIME_TYPES or len(audio) > MANIFEST_LIMIT:
         return CredentialReading("none")
+    own = any(_is_ours(audio, mime, chain) for chain in own_chains)
+    own_anchors = [issuers_pem(chain) for chain in own_chains]
+    store = _store(audio, mime, "".join([anchors_pem, *own_anchors]))
+    return replace(_reading(store), own=own) if isinstance(store, dict) else store
+
+
+def _is_ours(audio: bytes, mime: str, chain: str) -> bool:
+    """Whether exactly this certificate signed the file, which is intact.
+
+    Its authority may have certified others, and another authority may use the same serial number: both must fit.
+    """
+    try:
+        store = _store(audio, mime, issuers_pem(chain))
+        serial = serial_of(chain)
+    except (CertificateUnusable, IndexError):
+        return False
+    if not isinstance(store, dict) or store.get("validation_state") != "Trusted":
+        return False
+    return bool(_active(store).get("signature_info", {}).get("cert_serial_number") == serial)
+
+
+def _store(audio: bytes, mime: str, anchors_pem: str) -> dict[str, Any] | CredentialReading:
+    """The manifests of a file as the library reports them; a reading where there is none to report."""
     try:
         with c2pa.Context(_settings(anchors_pem)) as context:
             reader = c2pa.Reader.try_create(mime, io.BytesIO(audio), context=context)
             if reader is None:
                 return CredentialReading("none")
             with reader:
-                return _reading(json.loads(reader.json()))
+                store: dict[str, Any] = json.loads(reader.json())
+                return store
     except c2pa.C2paError as error:
-        if _MANIFEST_MARK not in audio:
-            return CredentialReading("none")
-        return CredentialReading("invalid", problems=(f"unreadable: {error}",))
+        return unreadable(audio, str(error))
+
+
+def unreadable(audio: bytes, why: str) -> CredentialReading:
+    """The reading of a file that the parser fails at: "none", unless there are credentials somewhere in it."""
+    if _MANIFEST_MARK not in audio:
+        return CredentialReading("none")
+    return CredentialReading("invalid", problems=(f"unreadable: {why}"[:200],))
+
+
+def _active(store: Mapping[str, Any]) -> Mapping[str, Any]:
+    manifest: Mapping[str, Any] = store.get("manifests", {}).get(store.get("active_manifest"), {})
+    return manifest
 
 
 def _reading(store: Mapping[str, Any]) -> CredentialReading:
-    manifest = store.get("manifests", {}).get(store.get("active_manifest"), {})
+    manifest = _active(store)
     assertions = {item["label"]: item.get("data") for item in manifest.get("assertions", [])}
     data = {label: content for label, content in assertions.items() if isinstance(content, dict)}
     signature = manifest.get("signature_info", {})
-    failures = store.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
+    results = store.get("validation_results", {}).get("activeManifest", {})
     reference = data.get(GENERATION_LABEL, {}).get("generation_ref")
+    stamped = _moment(signature.get("time"))
     return CredentialReading(
         state=_STATES.get(store.get("validation_state", ""), "invalid"),
-        generation_ref=reference if isinstance(reference, str) else None,
-        signed_at=_moment(signature.get("time") or _created_when(data.get("c2pa.actions.v2", {}))),
-        issuer=signature.get("issuer"),
-        problems=tuple(failure["code"] for failure in failures),
+        generation_ref=reference if isinstance(reference, str) and len(reference) <= _LONGEST_REFERENCE else None,
+        signed_at=stamped or _moment(_created_when(data.get("c2pa.actions.v2", {}))),
+        clock=_clock(results) if stamped else "signer",
+        issuer=(signature.get("issuer") or "")[:_LONGEST_NAME] or None,
+        problems=tuple(str(failure["code"])[:_LONGEST_NAME] for failure in results.get("failure", [])[:_MOST_PROBLEMS]),
     )
+
+
+def _clock(results: Mapping[str, Any]) -> Clock:
+    codes = {each["code"] for each in results.get("success", [])}
+    return "authority" if "timeStamp.trusted" in codes else "unknown_authority"
 
 
 def _created_when(actions: Mapping[str, Any]) -> str | None:
@@ -173,9 +200,10 @@ def _created_when(actions: Mapping[str, Any]) -> str | None:
 
 def _moment(text: Any) -> datetime | None:
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _settings(anchors_pem: str | None = None) -> c2pa.Settings:
@@ -207,68 +235,3 @@ def _manifest(claim: Claim) -> dict[str, Any]:
             {"label": GENERATION_LABEL, "data": {"generation_ref": claim.generation_ref}},
         ],
     }
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, common_name),  # readers show the organisation as the issuer
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
-
-
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, years: int
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))  # for clocks that are a little behind
-        .not_valid_after(now + timedelta(days=365 * years))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _root(name: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    return (
-        _certificate(name, name, key.public_key(), now, _AUTHORITY_YEARS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signing=False), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _leaf(
-    name: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    issuer: x509.Name,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    now: datetime,
-) -> x509.Certificate:
-    return (
-        _certificate(name, issuer, key.public_key(), now, _SIGNER_YEARS)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signing=True), critical=True)
-        # C2PA 2.x asks for a purpose; e-mail protection is the one that every validator accepts.
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
-
-
-def _usage(signing: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=signing,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=not signing,
-        crl_sign=not signing,
-        encipher_only=False,
-        decipher_only=False,
-    )
