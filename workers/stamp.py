@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from app.provenance.service import Stamped
 from app.speech.models import Generation
+from workers import credentials
 from workers.audio.encode import Encoded, encode
 from workers.audio.loudness import normalise
 from workers.audio.peaks import peaks
-from workers.marks import credentials
 from workers.marks.assure import MarkFailed, embed_checked
-from workers.marks.credentials import Claim
+from workers.marks.credentials import MIME_TYPES, Claim
 from workers.runtime import JobFailure
 from workers.tools import Tools
 
@@ -56,7 +56,7 @@ def stamp(
 
 def _sign(tools: Tools, generation: Generation, file: Encoded) -> tuple[bytes, bool]:
     """The file with content credentials, where its format can hold them."""
-    if file.mime not in credentials.MIME_TYPES:
+    if file.mime not in MIME_TYPES:
         return file.data, False
     claim = Claim(
         generation_ref=generation.public_ref,
@@ -64,4 +64,6 @@ def _sign(tools: Tools, generation: Generation, file: Encoded) -> tuple[bytes, b
         model_name=generation.engine,
         created_at=generation.created_at,
     )
-    return credentials.sign(file.data, file.mime, claim, tools.keys.signer), True
+    clock = tools.settings.provenance.timestamp_url
+    signed, _ = credentials.sign(file.data, file.mime, claim, tools.keys.signer, clock)
+    return signed, True

@@ -52,7 +52,7 @@ class Tools:
         """The secret keys of mark and credentials."""
         from workers.keys import load_keys
 
-        return load_keys(self.settings.key_directory)
+        return load_keys(self.settings)
 
     @cached_property
     def signing(self) -> Ed25519PrivateKey:
