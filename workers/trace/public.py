@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core.signing import fingerprint, public_pem
 from app.core.states import move
 from app.provenance.detection import receipts
 from app.provenance.detection.rules import answer_of, coarse
 from app.provenance.detection.service import TRACING, settle
+from app.provenance.ledger.keys import register_signing_key
 from app.provenance.models import TraceQuery, TraceState
 from app.provenance.service import TraceFindings
 from app.speech.models import Generation
@@ -32,19 +32,20 @@ def answer(session: Session, query: TraceQuery, findings: TraceFindings, speech:
     audit and the receipt say only what the asker is told.
     """
     said = answer_of(findings.verdict, findings.evidence, speech)
+    generations = coarse(session.scalar(select(func.count()).select_from(Generation)) or 0)
+    register_signing_key(session, tools.signing)  # or nobody could check the receipt
     detection = settle(session, query)
     assert detection.answered_at is not None, "settling writes it"
-    settings = tools.settings
-    detection.answer = said
     detection.receipt = receipts.compose(
         tools.signing,
-        service=settings.voices.service_name,
-        public_url=settings.public_url,
+        service=tools.settings.voices.service_name,
+        public_url=tools.settings.public_url,
         file_sha256=detection.file_digest,
         answer=said,
         searched_at=detection.answered_at,
-        generations_searched=coarse(session.scalar(select(func.count()).select_from(Generation)) or 0),
+        generations_searched=generations,
         error_rates=receipts.error_rates(),
     )
+    detection.answer = said
     query.answered_at = detection.answered_at
     move(session, query, TraceState.ANSWERED, TRACING, reason=query.reason, facts={"answer": said.value})
