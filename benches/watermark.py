@@ -28,7 +28,8 @@ from workers.marks import assure
 from workers.marks.detect import Search
 from workers.marks.matching import ACCEPT_BOUND, Match, accept_z, nearest
 from workers.marks.spectrum import RATE, Floats, power, stft
-from workers.marks.watermark import STRENGTH_DB, Watermark
+from workers.marks.stream import STRENGTH_DB
+from workers.marks.watermark import Watermark
 
 SECONDS = 5
 TAGS = 100_000

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from workers.marks import assure
 from workers.marks.matching import nearest
-from workers.marks.watermark import STRENGTH_DB, Watermark
+from workers.marks.stream import STRENGTH_DB
+from workers.marks.watermark import Watermark
 
 Audio = NDArray[np.float32]
 

@@ -144,7 +144,7 @@ def test_a_long_clip_is_marked_everywhere(mark: Watermark, speech: list[Audio], 
 
 
 def test_the_start_of_the_pattern_depends_on_the_tag(mark: Watermark, tags: NDArray[np.uint8]) -> None:
-    starts = {mark._pattern.start(tag.tobytes()) for tag in tags[:200]}
+    starts = {mark.pattern.start(tag.tobytes()) for tag in tags[:200]}
     assert len(starts) > 75
 
 

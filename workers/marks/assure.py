@@ -14,7 +14,8 @@ from scipy.signal import butter, sosfilt
 from workers.marks import spectrum
 from workers.marks.matching import accept_z, nearest
 from workers.marks.spectrum import PERIOD_SAMPLES, RATE, WINDOW, Floats
-from workers.marks.watermark import STRENGTH_DB, Watermark, checked_audio
+from workers.marks.stream import STRENGTH_DB, checked_audio
+from workers.marks.watermark import Watermark
 
 RAISED_DB = 4.0  # the second try
 TARGET_TAGS, TARGET_HYPOTHESES = 10_000_000, 8  # a clip must be found among so many: z of at least 7.4
