@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from workers.marks.detect import Reading, hypotheses
-from workers.marks.matching import ACCEPT_BOUND, accept_z, false_match_bound, nearest
+from workers.marks.matching import (
+    ACCEPT_BOUND,
+    accept_z,
+    false_match_bound,
+    nearest,
+    nearest_account,
+    nearest_each,
+)
 from workers.marks.pattern import signs
 
 
@@ -49,6 +57,53 @@ def test_random_bits_stay_below_the_bound(tags: NDArray[np.uint8]) -> None:
     matches = [nearest([reading(rng.normal(0, 1, 128).astype(np.float32))], tags) for _ in range(100)]
     assert not any(match.accepted for match in matches if match)
     assert sum(match.z > 4.0 for match in matches if match) > 50  # the search does look at all of them
+
+
+def test_every_reading_has_its_own_best_tag_and_the_nearest_is_the_best_of_them() -> None:
+    rng = np.random.default_rng(6)
+    many = rng.integers(0, 256, (300_000, 16), dtype=np.uint8)  # several blocks of the scan
+    wanted = [299_999, 0, 40_000]
+    soft = [reading(signs(many[row]) + rng.normal(0, 0.9, 128).astype(np.float32)) for row in wanted]
+    each = nearest_each(soft, many)
+    assert [match.index for match in each] == wanted
+    exact = [signs(many) @ one.bits / np.linalg.norm(one.bits) for one in soft]
+    assert [match.runner_up for match in each] == [int(np.argsort(scores)[-2]) for scores in exact]
+    best = nearest(soft, many)
+    assert best is not None
+    assert best.index == each[int(np.argmax([match.z for match in each]))].index
+    assert best.bound == min(match.bound for match in each)
+    assert nearest_each([], many) == []
+
+
+def test_several_clips_that_are_each_too_damaged_lead_to_their_account_together() -> None:
+    rng = np.random.default_rng(7)
+    halves = rng.integers(0, 256, (100_000, 8), dtype=np.uint8)
+    queries = []
+    for _ in range(6):
+        tag = np.concatenate([rng.integers(0, 256, 8, dtype=np.uint8), halves[123]])
+        soft = 0.7 * signs(tag) + rng.normal(0, 1, 128).astype(np.float32)
+        queries.append([replace(reading(soft), pilot=3.5)])
+    alone = [nearest_account([query], halves) for query in queries]
+    assert not any(match.accepted for match in alone if match)
+    match = nearest_account(queries, halves)
+    assert match is not None
+    assert (match.index, match.accepted, match.queries) == (123, True, 6)
+    assert match.z - match.runner_up_z > 1.5
+
+
+def test_clips_of_different_accounts_accuse_none() -> None:
+    rng = np.random.default_rng(8)
+    halves = rng.integers(0, 256, (1000, 8), dtype=np.uint8)
+    found = []
+    for _ in range(50):
+        soft = [rng.normal(0, 1, 128).astype(np.float32) for _ in range(5)]
+        match = nearest_account([[reading(bits)] for bits in soft], halves)
+        assert match is not None
+        found.append(match.z)
+        assert not match.accepted
+    assert 2.5 < float(np.mean(found)) < 3.8  # the largest of a thousand standard normals has 3.2
+    assert nearest_account([], halves) is None
+    assert nearest_account([[reading(np.ones(128, np.float32))]], halves[:0]) is None
 
 
 def test_the_same_tag_twice_is_no_rival() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from workers.marks.spectrum import Floats
 
 ACCEPT_BOUND = 1e-4  # at most so many wrong matches expected for one query, whatever the audio
 _SHORTLIST = 512  # tags scored with soft bits: one that can be accepted is among the nearest few by hard bits
+_BLOCK = 1 << 15  # tags compared at once: they stay in the processor's cache while every reading passes
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,53 @@ def nearest(readings: Sequence[Reading], tags: NDArray[np.uint8], searches: int 
     `searches` is how many searches of the same audio may be made until one is accepted: each has its chance of a
     wrong match, so `bound` is for all of them together.
 
-    One pass over the tags by hard bits for each reading, then soft bits for the nearest 512: 10^5 tags and the
-    readings of a five-second clip take some 20 ms of one core (benches/watermark.py). Memory: 24 bytes for each tag
-    besides the tags themselves.
+    One pass over the tags in blocks, by hard bits and for all readings at once, then soft bits for the nearest 512 of
+    each reading (benches/watermark.py measures it). Memory besides the tags: some megabytes, however many there are;
+    `tags` may be a memory map.
     """
+    found = _scored(readings, tags)
+    if not found:
+        return None
+    which = int(np.argmax([scores.max() for _, scores in found]))
+    return _match(readings, found, which, range(len(found)), tags, searches)
+
+
+def nearest_each(readings: Sequence[Reading], tags: NDArray[np.uint8], searches: int = 1) -> list[Match]:
+    """The best tag of every reading, in their order, by one pass over the tags.
+
+    Takes what `nearest` takes; `bound` counts all readings; the runner-up is that of the same reading.
+    """
+    found = _scored(readings, tags)
+    return [_match(readings, found, which, [which], tags, searches) for which in range(len(found))]
+
+
+_Scored = tuple[NDArray[np.intp], Floats]  # rows of the nearest tags, and their z
+
+
+def _scored(readings: Sequence[Reading], tags: NDArray[np.uint8]) -> list[_Scored]:
+    """The nearest tags of each reading and how well they agree; nothing when there are no readings or no tags."""
     if tags.ndim != 2 or tags.shape[1] != TAG_BYTES or tags.dtype != np.uint8:
         raise ValueError(f"Tags are a uint8 array of shape (n, {TAG_BYTES}), not {tags.dtype} {tags.shape}.")
     if not readings or not len(tags):
-        return None
-    words = np.ascontiguousarray(tags).view(np.uint64)
-    lists = [_shortlist(reading, words) for reading in readings]
-    scores = [_agreements(reading.bits, tags[rows]) for reading, rows in zip(readings, lists, strict=True)]
-    which = int(np.argmax([score.max() for score in scores]))
-    reading, place = readings[which], int(np.argmax(scores[which]))
-    index, z = int(lists[which][place]), float(scores[which][place])
-    rows, every = np.concatenate(lists), np.concatenate(scores)
-    every[np.all(words[rows] == words[index], axis=1)] = -np.inf  # the same tag twice is no rival
+        return []
+    lists = _shortlists(readings, np.ascontiguousarray(tags).view(np.uint64))
+    return [(rows, _agreements(reading.bits, tags[rows])) for reading, rows in zip(readings, lists, strict=True)]
+
+
+def _match(
+    readings: Sequence[Reading],
+    found: Sequence[_Scored],
+    which: int,
+    rivals_from: Iterable[int],
+    tags: NDArray[np.uint8],
+    searches: int,
+) -> Match:
+    """The best tag of reading `which`; its runner-up is looked for among the scores of the readings `rivals_from`."""
+    reading, (rows, scores) = readings[which], found[which]
+    place = int(np.argmax(scores))
+    index, z = int(rows[place]), float(scores[place])
+    rows, every = (np.concatenate(parts) for parts in zip(*(found[k] for k in rivals_from), strict=True))
+    every[np.all(tags[rows] == tags[index], axis=1)] = -np.inf  # the same tag twice is no rival
     rival = int(np.argmax(every))
     rival_z = float(every[rival])
     bits = signs(tags[index])
@@ -92,12 +124,87 @@ def nearest(readings: Sequence[Reading], tags: NDArray[np.uint8], searches: int 
     )
 
 
-def _shortlist(reading: Reading, words: NDArray[np.uint64]) -> NDArray[np.intp]:
-    if len(words) <= _SHORTLIST:
-        return np.arange(len(words))
-    received = np.packbits(reading.bits > 0).view(np.uint64)
-    errors = np.bitwise_count(words[:, 0] ^ received[0]) + np.bitwise_count(words[:, 1] ^ received[1])
-    return np.argpartition(errors, _SHORTLIST)[:_SHORTLIST].copy()  # a view would keep all n indices alive
+@dataclass(frozen=True)
+class AccountMatch:
+    """The account whose half of a tag fits several queries together best."""
+
+    index: int  # row in the searched list
+    z: float  # agreement of the pooled soft bits with its half, at most 8; like a standard normal for any other
+    runner_up_z: float  # -inf when there is no other account
+    queries: int  # that were pooled
+    bound: float  # expected number of accounts that fit so well by chance, from above
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a wrong account this good is expected less than ACCEPT_BOUND times."""
+        return self.bound <= ACCEPT_BOUND
+
+
+def nearest_account(
+    queries: Sequence[Sequence[Reading]], halves: NDArray[np.uint8], searches: int = 1
+) -> AccountMatch | None:
+    """The account that made several clips which are each too damaged to be traced, if one account made them all.
+
+    `queries` has the readings of each clip, all under one key; `halves` (n, 8) uint8 the last 8 bytes of tags, which
+    all clips of an account and key share. None when either is empty. Of each clip the most mark-like reading counts,
+    weighted by its pilot: both are chosen without looking at any tag, so Hoeffding's bound holds for the sum as it does
+    for one reading: P(z or more) <= exp(-z * z / 2) for an account with random bits that made none of the clips. Clips
+    of other accounts only weaken it. Says nothing when an account had a part in only some of the clips, nor which
+    generations they are. `searches` counts the ways of grouping clips that are tried until one is accepted.
+    """
+    width = TAG_BYTES // 2
+    if halves.ndim != 2 or halves.shape[1] != width or halves.dtype != np.uint8:
+        raise ValueError(f"Halves are a uint8 array of shape (n, {width}), not {halves.dtype} {halves.shape}.")
+    best = [max(readings, key=lambda reading: reading.metric) for readings in queries if readings]
+    if not best or not len(halves):
+        return None
+    pooled = np.sum([max(reading.pilot, 0.0) * reading.bits[BITS // 2 :] for reading in best], axis=0)
+    blocks = [_agreements(pooled, halves[begin : begin + _BLOCK]) for begin in range(0, len(halves), _BLOCK)]
+    scores = np.concatenate(blocks)
+    index = int(np.argmax(scores))
+    z = float(scores[index])
+    scores[np.all(halves == halves[index], axis=1)] = -np.inf
+    return AccountMatch(index, z, float(scores.max()), len(best), searches * false_match_bound(z, len(halves), 1))
+
+
+def _shortlists(readings: Sequence[Reading], words: NDArray[np.uint64]) -> list[NDArray[np.intp]]:
+    """Rows of the tags (n, 2) with the fewest errors against each reading."""
+    near = [_Nearest(reading) for reading in readings]
+    for begin in range(0, len(words), _BLOCK):
+        block = words[begin : begin + _BLOCK]
+        high, low = np.ascontiguousarray(block[:, 0]), np.ascontiguousarray(block[:, 1])
+        for each in near:
+            each.add(begin, high, low)
+    return [each.rows() for each in near]
+
+
+class _Nearest:
+    """Keeps the tags with the fewest errors against one reading, while all tags pass by."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._high, self._low = np.packbits(reading.bits > 0).view(np.uint64)
+        self._rows = np.zeros(0, np.intp)
+        self._errors = np.zeros(0, np.uint8)
+        self._limit = BITS + 1  # a tag with so many errors or more can't be among the nearest any more
+
+    def add(self, begin: int, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> None:
+        errors = np.bitwise_count(high ^ self._high)
+        errors += np.bitwise_count(low ^ self._low)
+        found = np.flatnonzero(errors < self._limit)
+        self._rows = np.concatenate([self._rows, found + begin])
+        self._errors = np.concatenate([self._errors, errors[found]])
+        if len(self._rows) > 4 * _SHORTLIST:
+            self._prune()
+
+    def rows(self) -> NDArray[np.intp]:
+        if len(self._rows) > _SHORTLIST:
+            self._prune()
+        return self._rows
+
+    def _prune(self) -> None:
+        kept = np.argpartition(self._errors, _SHORTLIST)[:_SHORTLIST]
+        self._rows, self._errors = self._rows[kept], self._errors[kept]
+        self._limit = int(self._errors.max())
 
 
 def _agreements(soft: Floats, tags: NDArray[np.uint8]) -> Floats:
