@@ -24,7 +24,7 @@ from app.core.errands import LEASE, CannotBeDone, Errand, ErrandFacts
 from app.core.errors import DomainError
 from app.core.telemetry import bound
 from app.privacy import deletion, exports
-from workers import erase, export, retention
+from workers import checkpoints, erase, export, retention
 from workers.runtime import STUCK
 from workers.tools import Tools
 
@@ -91,6 +91,8 @@ PERIODIC: tuple[tuple[str, timedelta, Callable[[Tools], None]], ...] = (
     ("tidy accounts", timedelta(hours=1), _tidy_accounts),
     ("end retention", timedelta(hours=1), retention.end_retention),
     ("remove orphans", timedelta(days=1), retention.remove_orphans),
+    ("catch the ledger up", timedelta(days=1), checkpoints.catch_up),
+    ("sign the ledger", checkpoints.LOOK_EVERY, checkpoints.sign_when_due),
 )
 """What the sweep does now and then: name, how often, and what. Each is done at start, too, and may be done by several
 processes at once, so it must be safe to repeat."""

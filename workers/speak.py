@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from app.jobs import service as jobs
+from app.provenance.ledger.leaves import want
+from app.provenance.ledger.models import LeafKind
 from app.provenance.service import write_stamp
 from app.speech.models import Clip, Generation
 from app.speech.service import charge_for, commit_generation
@@ -83,6 +85,7 @@ def _prepare(held: Held, tools: Tools) -> Turn:
         if voice.state is not VoiceState.READY or voice.artefact_key is None:
             raise JobRefused("voice_not_ready", "The voice was taken away before the clip was spoken.")
         generation = commit_generation(session, clip, key=key, key_epoch=epoch, engine=name)
+        want(session, LeafKind.GENERATION, generation.id)  # one from before the log: its stamp would be refused
     artefact = tools.storage.get(voice.artefact_key)
     request = SpeakRequest(str(clip.id), clip.text, clip.language, artefact, clip.speed, clip.seed)
     return Turn(held, clip, generation, request)

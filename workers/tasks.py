@@ -10,6 +10,7 @@ from app.core.db import now
 from app.jobs import service as jobs
 from workers.celery_app import ERRANDS_TASK, RING_TASK, SWEEP_TASK, app
 from workers.errands import Duties, run_due
+from workers.held_keys import register_held
 from workers.runtime import work_off
 from workers.tools import tools
 
@@ -24,6 +25,7 @@ _duties = Duties()
 @app.task(name=RING_TASK)
 def ring(queue: str) -> None:
     """Work off the jobs that wait in `queue`."""
+    register_held(tools())
     work_off(queue, tools())
 
 

@@ -1,0 +1,46 @@
+"""The keys that a process holds, put into the register and so into the log, before they are first used."""
+
+from __future__ import annotations
+
+from weakref import WeakSet
+
+import structlog
+
+from app.core.errors import DomainError
+from app.provenance.ledger import keys as register
+from workers.tools import Tools
+
+log = structlog.get_logger(__name__)
+
+_done: WeakSet[Tools] = WeakSet()
+
+
+def register_held(tools: Tools) -> None:
+    """Register the keys of mark, credentials and signing. Called by workers before each ring; works once a process.
+
+    Never raises for keys that are missing or unusable: whoever needs them says so.
+    """
+    if tools in _done:
+        return
+    try:
+        held = tools.keys
+    except (RuntimeError, OSError, ValueError) as error:
+        log.warning("keys.not_registered", problem=str(error))
+        return
+    with tools.databases.writing() as session:
+        for epoch, key in sorted(held.epochs.items()):
+            register.register_mark_key(session, epoch, key)
+        register.register_authorities(session, held.anchors_pem)
+    register_signing(tools)
+    _done.add(tools)
+
+
+def register_signing(tools: Tools) -> None:
+    """Register the key that signs checkpoints, receipts and evidence."""
+    try:
+        key = tools.signing
+    except DomainError as error:
+        log.warning("keys.not_registered", problem=error.message)
+        return
+    with tools.databases.writing() as session:
+        register.register_signing_key(session, key)
