@@ -16,6 +16,7 @@ from workers import credentials
 from workers.audio.encode import Encoded, encode
 from workers.audio.loudness import normalise
 from workers.audio.peaks import peaks
+from workers.marks import fingerprint
 from workers.marks.assure import MarkFailed, embed_checked
 from workers.marks.credentials import MIME_TYPES, Claim
 from workers.runtime import JobFailure
@@ -51,6 +52,7 @@ def stamp(
         mark_strength_db=marked.strength_db,
         traceable=not marked.too_short_to_trace,
         credentials=signed,
+        fingerprint=fingerprint.make(marked.pcm, rate),
     )
 
 

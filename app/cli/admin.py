@@ -72,6 +72,12 @@ def create(
     factors.tell(shown)
 
 
+@admin.command("rebuild-index")
+def rebuild_index() -> None:
+    """Make the index of fingerprints anew from the database, when it is damaged, lost, or holds what was erased."""
+    typer.echo(run_module("workers.index", "rebuild", timeout=24 * 3600).strip())
+
+
 @admin.command("init-keys")
 def init_keys(
     directory: Annotated[Path | None, typer.Option(help="Folder of the keys; default is that of the settings.")] = None,

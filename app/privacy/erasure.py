@@ -40,6 +40,7 @@ from app.jobs import service as jobs
 from app.jobs.models import Job
 from app.privacy import letters, wiping
 from app.privacy.models import DataExport, Erasure
+from app.provenance import fingerprints
 from app.provenance.models import Stamp, TraceQuery
 from app.settings import Settings
 from app.speech.models import Clip, Generation
@@ -137,18 +138,19 @@ def _erase_clips(session: Session, account: Account, but: Sequence[uuid.UUID]) -
     """Texts and audio. Rows, generations and stamps stay: a file that turns up somewhere can still be traced."""
     theirs = (Clip.account_id == account.id, Clip.text != "", Clip.id.not_in(but))
     found = session.execute(
-        select(Clip.id, Stamp.storage_key)
+        select(Clip.id, Generation.id, Stamp.storage_key)
         .outerjoin(Generation, Generation.clip_id == Clip.id)
         .outerjoin(Stamp, Stamp.generation_id == Generation.id)
         .where(*theirs)
         .order_by(Clip.id)
     ).all()
     if found:  # the first clip names the errand: another round erases other clips
-        keys = [key for _, key in found if key is not None]
+        keys = [key for _, _, key in found if key is not None]
         forget_objects(session, f"clips:{found[0][0]}", keys)
+    prints = fingerprints.forget(session, (generation for _, generation, _ in found if generation is not None))
     _change(session, update(Clip).where(*theirs).values(text=""))
     closed = delete(Signal).where(Signal.account_id == account.id, Signal.closed_at.is_not(None))
-    return {"clips": len(found), "signals": _change(session, closed)}
+    return {"clips": len(found), "fingerprints": prints, "signals": _change(session, closed)}
 
 
 def _erase_traces(session: Session, account: Account) -> dict[str, int]:

@@ -19,6 +19,7 @@ from app.core.text import printable
 from app.core.uploads import Upload
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
+from app.provenance import fingerprints
 from app.provenance.detection.service import settle
 from app.provenance.models import Purpose, Stamp, TraceQuery, TraceState, Verdict
 from app.speech.models import Clip, Generation
@@ -41,6 +42,7 @@ class Stamped:
     mark_strength_db: float
     traceable: bool
     credentials: bool
+    fingerprint: bytes | None = None
 
 
 def write_stamp(session: Session, generation_id: uuid.UUID, stamped: Stamped) -> Stamp:
@@ -59,6 +61,8 @@ def write_stamp(session: Session, generation_id: uuid.UUID, stamped: Stamped) ->
         credentials=stamped.credentials,
     )
     session.add(stamp)
+    if stamped.fingerprint is not None:
+        fingerprints.write(session, generation_id, stamped.fingerprint)
     session.flush()
     return stamp
 

@@ -1,0 +1,48 @@
+"""Keeping the index up with the database."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.db import Databases
+from app.provenance import fingerprints
+from workers.index.store import Alive, Index
+
+LEAVES_AT_ONCE = 20_000
+
+
+def catch_up(databases: Databases, index: Index) -> int:
+    """Add the fingerprints that came since the last time; gives how many. Safe in several processes at once."""
+    added = 0
+    while True:
+        index.refresh()
+        since = index.read_to
+        with databases.reading() as session:
+            rows, read_to = fingerprints.after(session, since, LEAVES_AT_ONCE)
+        if read_to == since:
+            break
+        months: dict[str, list[tuple[int, bytes]]] = {}
+        for row in rows:
+            months.setdefault(f"{row.created_at:%Y-%m}", []).append((row.number, row.data))
+        added += index.add_months(months, since=since, read_to=read_to)
+    if added:
+        index.merge(alive(databases))
+    return added
+
+
+def rebuild(databases: Databases, index: Index) -> int:
+    """Make the index anew; gives how many fingerprints it has. What was erased is gone from it, and what is damaged."""
+    index.clear()
+    return catch_up(databases, index)
+
+
+def alive(databases: Databases) -> Alive:
+    """Tells which numbers still have a fingerprint in the database."""
+
+    def tell(numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        with databases.reading() as session:
+            there = fingerprints.existing(session, (int(number) for number in numbers))
+        return np.isin(numbers, np.fromiter(there, np.uint64, len(there)))
+
+    return tell

@@ -1,0 +1,197 @@
+"""Whether a candidate of the index really is in the query, and where.
+
+The pairs that both have give the line of time (offset and speed); then the sketch is compared along it. The score
+is normalised by the same two pieces shifted against each other: so a voice's habits, hum or music, which agree at any
+shift, count for nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from workers.marks import sketch
+from workers.marks.fingerprint import Fingerprint, Query, parse
+from workers.marks.landmarks import BINS_PER_OCTAVE, FRAMES_PER_SECOND, Floats, Pairs
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place in a fingerprint that has pairs in common with a query.
+
+    `offset`: frames of the original at the query's start, so that original frame = query frame * speed + offset.
+    """
+
+    number: int
+    hits: int
+    shift: int  # bins that the query's pairs were moved by: minus the copy's change of pitch
+    speed: float  # of the copy's time: 1.05 is 5 % faster
+    offset: float
+
+    @property
+    def pitch(self) -> float:
+        """The copy's pitch as a factor of the original's."""
+        return float(2.0 ** (-self.shift / BINS_PER_OCTAVE))
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A stretch of the query that is the same audio as a stretch of the original. All times in seconds."""
+
+    number: int
+    score: float
+    """Agreement in deviations of what the same two pieces give when shifted."""
+    agreement: float
+    """Share of the sketch's bits that agree on the stretch: 0.5 is chance."""
+    query_from: float
+    query_to: float
+    original_from: float
+    original_to: float
+    speed: float
+    pitch: float
+    false_rate: float
+    """Upper estimate of how often the best of other clips, of the same voice too, reaches this score in one query."""
+
+    @property
+    def seconds(self) -> float:
+        """How much of the original is in the query."""
+        return self.original_to - self.original_from
+
+
+LEAST_SECONDS = 0.9
+_LINE_FRAMES = 5.0  # how far a common pair may be from the line
+_LINE_LEAST = 4  # common pairs from which a line is fitted
+_SPEED_REACH = 0.03  # what the fit may change
+_NULL_LEAST = 10  # slots; shifts by less are still alike
+_SMOOTH_SECONDS = 0.9  # a stretch is followed over this
+_QUIET = 0.35  # where the smoothed agreement is below this share of its best, the stretch ends
+
+
+def verify(query: Query, data: bytes, candidate: Candidate) -> Verified | None:
+    """Compare a candidate. None when too little of it overlaps, or it is no better than other clips.
+
+    Raises BadFingerprint when `data` is no fingerprint.
+    """
+    original = parse(data)
+    speed, offset = _fit(query, original, candidate)
+    best: _Compared | None = None
+    for move in (0.0, -1.5, 1.5):
+        compared = _compare(query, original, speed, offset + move, -float(candidate.shift))
+        if compared is not None and (best is None or compared.score > best.score):
+            best = compared
+    if best is None or best.score < ACCEPT_SCORE:
+        return None
+    start, end = best.start / FRAMES_PER_SECOND, best.end / FRAMES_PER_SECOND
+    at = best.offset / FRAMES_PER_SECOND
+    return Verified(
+        candidate.number,
+        best.score,
+        best.agreement,
+        max((start - at) / speed, 0.0),
+        min((end - at) / speed, query.seconds),
+        start,
+        min(end, original.seconds),
+        speed,
+        candidate.pitch,
+        false_rate(best.score),
+    )
+
+
+def _fit(query: Query, original: Fingerprint, candidate: Candidate) -> tuple[float, float]:
+    """Speed and offset by least squares over the pairs that both have near the candidate's line."""
+    copy = query.pairs(shift=candidate.shift, stretch=candidate.speed)
+    ours, theirs = common(copy, original.pairs)
+    speed, offset = candidate.speed, candidate.offset
+    for reach in (_LINE_FRAMES, _LINE_FRAMES / 2):
+        near = np.abs(theirs - ours * speed - offset) <= reach
+        x, y = ours[near], theirs[near]
+        if len(x) < _LINE_LEAST:
+            break
+        offset = float(np.median(y - x * speed))
+        if np.ptp(x) < FRAMES_PER_SECOND:
+            continue
+        spread = x - x.mean()
+        slope = float(spread @ (y - y.mean()) / (spread @ spread))
+        # A short or thin line tells the speed worse than the variant that found it.
+        if abs(slope / candidate.speed - 1) <= _SPEED_REACH:
+            speed, offset = slope, float(y.mean() - slope * x.mean())
+    return speed, offset
+
+
+def common(copy: Pairs, original: Pairs) -> tuple[Doubles, Doubles]:
+    """Frames (copy, original) of all pairs with the same code."""
+    order = np.argsort(original.code, kind="stable")
+    codes = original.code[order]
+    low, high = np.searchsorted(codes, copy.code, "left"), np.searchsorted(codes, copy.code, "right")
+    counts = high - low
+    which = np.repeat(np.arange(len(low)), counts)
+    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    at = order[low[which] + within]
+    return copy.frame[which].astype(np.float64), original.frame[at].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    score: float
+    agreement: float
+    start: float  # frames of the original
+    end: float
+    offset: float
+
+
+def _compare(query: Query, original: Fingerprint, speed: float, offset: float, shift: float) -> _Compared | None:
+    """Agreement of the sketch along a line, on the stretch where the two are alike."""
+    first = max(0, math.ceil(offset / sketch.SLOT))
+    last = min(len(original.sketch), int((query.bands.frames * speed + offset) / sketch.SLOT))
+    least = int(LEAST_SECONDS * sketch.SLOTS_PER_SECOND)
+    if last - first < least:
+        return None
+    at = (first * sketch.SLOT - offset) / speed
+    levels = query.bands.slots(at, sketch.SLOT / speed, last - first, shift)
+    heard = sketch.pattern(levels)
+    told = sketch.signs(original.sketch[first:last])
+    begin, end = _stretch((heard * told).sum(axis=1))
+    if end - begin < least:
+        return None
+    score = _normalised(heard[begin:end], told[begin:end])
+    agreement = float(np.mean((heard[begin:end] > 0) == (told[begin:end] > 0)))
+    return _Compared(score, agreement, float((first + begin) * sketch.SLOT), float((first + end) * sketch.SLOT), offset)
+
+
+def _stretch(rows: Floats) -> tuple[int, int]:
+    """The part in which the smoothed agreement is worth most, as (begin, end) in slots."""
+    width = min(int(_SMOOTH_SECONDS * sketch.SLOTS_PER_SECOND), len(rows))
+    smooth = np.convolve(rows, np.ones(width) / width, mode="same")
+    sums = np.concatenate([[0.0], np.cumsum(smooth - max(_QUIET * float(smooth.max()), 0.0))])
+    lowest = np.minimum.accumulate(sums)
+    end = int(np.argmax(sums - lowest))
+    begin = int(np.argmin(sums[: end + 1]))
+    return begin, end
+
+
+def _normalised(heard: Floats, told: Floats) -> float:
+    """The agreement at no shift, in deviations of that at all circular shifts of more than 0.3 s."""
+    size = len(heard)
+    transform = scipy.fft.rfft(heard, axis=0) * np.conj(scipy.fft.rfft(told, axis=0))
+    at_shifts = scipy.fft.irfft(transform.sum(axis=1), n=size)
+    others = at_shifts[_NULL_LEAST : size - _NULL_LEAST + 1]
+    if len(others) < 3:
+        return 0.0
+    # Never below what independent cells would give, so that a few lucky shifts of a short piece prove nothing.
+    least = math.sqrt(float(np.sum(heard * heard)))
+    deviation = max(float(others.std()), least)
+    return float((at_shifts[0] - others.mean()) / deviation)
+
+
+ACCEPT_SCORE = 6.0
+
+
+def false_rate(score: float) -> float:
+    """Upper estimate of the share of queries in which another clip reaches `score`."""
+    return min(1.0, math.exp(-score))
