@@ -16,6 +16,7 @@ from app.core.db import now
 from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
 from app.jobs.service import Claim
+from app.provenance.detection import service as detection
 from app.provenance.models import TraceQuery, Verdict
 from app.provenance.service import TraceFindings, answer_trace, ask_for_trace
 from app.speech.models import Clip, Generation
@@ -23,8 +24,9 @@ from app.voices.models import Consent, Sample, Voice, VoiceState
 from app.voices.results import SampleFindings, sample_checking
 from tests.harness import Service
 from tests.pages.browsing import Page, Visitor
-from tests.pages.gallery_accounts import gather, outside
+from tests.pages.gallery_accounts import gather, outside, tools_of
 from tests.world import OPERATOR, World, upload
+from workers.trace import public
 
 SCRIPT = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 ODD_NAME = "Zoë 🦆 \u202eevil\u202c " + "長" * 200
@@ -104,6 +106,7 @@ def furnish(service: Service) -> Gallery:
     _clips(gallery, world, owner.account, voice)
     _traces(gallery, world, moderator.account)
     _keys(gallery, world, owner.account)
+    _detections(gallery, world)
     crowd = gather(service)
     gallery.people.update(crowd.people)
     gallery.shown.update(crowd.shown)
@@ -259,6 +262,35 @@ def _traces(gallery: Gallery, world: World, moderator: Account) -> None:
     waiting = _ask(world, moderator, "waiting.mp3")
     world.take(JobKind.TRACE)
     gallery.shown["console trace waiting"] = (f"/console/trace/{waiting.public_id}", "Reason: A listener asked.")
+
+
+_ANSWERS = {
+    "made here": (Verdict.CONFIRMED, "It is synthetic speech."),
+    "not found": (Verdict.NO_EVIDENCE, "That does not mean that a person spoke"),
+    "can't tell": (Verdict.LEAD, "There is too little to go by"),
+}
+
+
+def _detections(gallery: Gallery, world: World) -> None:
+    """What anybody asked, in every state."""
+
+    def ask(state: str, words: str) -> None:
+        with world.databases.writing() as session:
+            asked = detection.ask(session, upload(), asked_from="0" * 64, settings=world.settings)
+        gallery.shown[f"detection {state}"] = (f"/detect/{asked.detection.public_id}", words)
+
+    with tools_of(gallery.service) as tools:
+        for state, (verdict, words) in _ANSWERS.items():
+            ask(state, words)
+            claim = world.take(JobKind.TRACE)
+            with world.databases.writing() as session:
+                jobs.finish(session, claim)
+                query = session.get_one(TraceQuery, claim.subject_id)
+                public.answer(session, query, TraceFindings(verdict, None, [], 1.0, 5.0, [], ""), 5.0, tools)
+    ask("failed", "This is not an audio file.")
+    world.fail(world.take(JobKind.TRACE), retry=False, message="This is not an audio file.")
+    ask("waiting", "Listening for our mark.")
+    world.take(JobKind.TRACE)
 
 
 def _ask(world: World, moderator: Account, name: str) -> TraceQuery:

@@ -124,4 +124,4 @@ def outside_paths(service: Service) -> list[str]:
             f"{links.PAGES[purpose]}?token={links.issue(session, made.id, purpose, timedelta(hours=1))}"
             for purpose in (TokenPurpose.VERIFY_EMAIL, TokenPurpose.RESET_PASSWORD)
         ]
-    return ["/", "/login", "/plans", "/sign-up", "/password/forgotten", *mailed]
+    return ["/", "/login", "/plans", "/sign-up", "/password/forgotten", "/detect", "/verify-receipt", *mailed]

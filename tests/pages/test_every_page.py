@@ -31,12 +31,12 @@ def test_every_state_shows_what_matters(gallery: Gallery) -> None:
         if words not in page.text:
             missing[state] = page.text
     assert missing == {}
-    assert len(gallery.shown) == 57
+    assert len(gallery.shown) == 62
 
 
 def test_the_changing_part_alone_says_the_same(gallery: Gallery) -> None:
     for state, (path, words) in gallery.shown.items():
-        if path.startswith(("/voices/", "/clips/", "/console/trace/")):
+        if path.startswith(("/voices/", "/clips/", "/console/trace/", "/detect/")):
             part = gallery.viewer(path).get(f"{path}/progress")
             assert words in Page.read(part.text).text, state
             assert "<html" not in part.text
@@ -58,6 +58,7 @@ def test_waiting_pages_ask_again_and_settled_ones_do_not(gallery: Gallery) -> No
         "clip queued",
         "clip running",
         "console trace waiting",
+        "detection waiting",
         "new: /account/plan?checkout=done",
         "leaving: /account/identity",
     }
@@ -153,7 +154,7 @@ def _whose(path: str) -> str:
     return "/console" if path.startswith("/console") else f"#{path.partition('#')[2]}"
 
 
-_SCRIPTS = ("countdown", "counter", "dropzone", "forms", "player", "recorder", "waveform")
+_SCRIPTS = ("countdown", "counter", "dropzone", "forms", "hash", "player", "recorder", "waveform")
 
 
 def _size(gallery: Gallery, asset: str, known: dict[str, int]) -> int:

@@ -64,7 +64,8 @@ def refuse(session: Session, asked_from: str, settings: Settings) -> None:
     if wait:
         raise RateLimited(
             "detection.too_many",
-            f"From one network, {most} {'file' if most == 1 else 'files'} a day can be checked. Try again in {_in_words(wait)}.",
+            f"From one network, {most} {'file' if most == 1 else 'files'} a day can be checked. "
+            f"Try again in {_in_words(wait)}.",
             retry_after=wait,
         )
     wait = _wait(session, MOST_AN_HOUR, timedelta(hours=1))
