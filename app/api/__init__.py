@@ -14,6 +14,7 @@ from app.api import (
     detect,
     history,
     keys,
+    ledger,
     models_list,
     moderation,
     reference,
@@ -38,6 +39,7 @@ routers: tuple[APIRouter, ...] = (
     trace.router,
     detect.router,
     keys.router,
+    ledger.router,
     reference.router,
     webhooks.router,
 )

@@ -51,6 +51,11 @@ TAGS = [
         "(make, change and delete voices), `moderate` (for moderators). It may also have a monthly limit of "
         "characters, a date of expiry, and networks that it must be used from.",
     },
+    {
+        "name": "Ledger",
+        "description": "For anybody: signed checkpoints of the transparency log (RFC 6962, C2SP tlog-checkpoint) and "
+        "proofs that something is in it, and that it was only ever added to. It names nobody.",
+    },
     {"name": "Health", "description": "For operators and load balancers."},
 ]
 

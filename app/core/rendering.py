@@ -38,7 +38,7 @@ PageRenderer = Callable[[Request, DomainError], Response]
 
 _log = structlog.get_logger("vouch.errors")
 _OPENAI = ("/v1/audio",)
-_OWN_API = ("/v1/moderation", "/v1/trace", "/v1/detect", "/v1/keys")
+_OWN_API = ("/v1/moderation", "/v1/trace", "/v1/detect", "/v1/keys", "/v1/ledger")
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _COMPATIBLE = ("/v1", "/v2")
 _QUOTA = "quota_exceeded"  # ElevenLabs says this with 401, and clients look for the two together

@@ -53,6 +53,7 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("position", name="pk_merkle_leaf"),
         sa.UniqueConstraint("kind", "subject_id", name="uq_merkle_leaf_kind_subject_id"),
     )
+    op.create_index("ix_merkle_leaf_hash", "merkle_leaf", ["hash"])
     op.create_table(
         "merkle_node",
         sa.Column("level", sa.Integer(), autoincrement=False, nullable=False),

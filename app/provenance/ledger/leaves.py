@@ -23,7 +23,8 @@ from app.core.db import now
 from app.core.signing import canonical
 from app.provenance.ledger.merkle import complete_subtrees, completed_by, leaf_hash, node_hash
 from app.provenance.ledger.models import LeafKind, MerkleLeaf, MerkleNode
-from app.provenance.ledger.proofs import Subtree, hashes_of, tree_size
+from app.provenance.ledger.proofs import Subtree, hashes_of
+from app.provenance.ledger.proofs import tree_size as tree_size
 from app.provenance.models import Stamp
 from app.speech.models import Generation
 

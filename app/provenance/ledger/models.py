@@ -37,7 +37,7 @@ class MerkleLeaf(Base):
     subject_id: Mapped[uuid.UUID]
     salt: Mapped[str] = mapped_column(String(43))
     content: Mapped[str] = mapped_column(Text)
-    hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    hash: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

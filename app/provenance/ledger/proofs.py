@@ -105,6 +105,11 @@ def leaf_of_file(session: Session, sha256: str) -> MerkleLeaf | None:
     return None if found is None else leaf_of(session, LeafKind.STAMP, found)
 
 
+def leaf_of_hash(session: Session, digest: bytes) -> MerkleLeaf | None:
+    """The leaf of a hash."""
+    return session.scalar(select(MerkleLeaf).where(MerkleLeaf.hash == digest).limit(1))
+
+
 def latest_checkpoint(session: Session) -> Checkpoint | None:
     """The newest signed checkpoint."""
     return session.scalar(select(Checkpoint).order_by(Checkpoint.size.desc()).limit(1))
