@@ -1,18 +1,21 @@
-"""`vouch verify-receipt`: whether a receipt of a public detection is genuine, checked on this machine alone."""
+"""`vouch verify-receipt`: whether a receipt of a public detection is genuine: offline, with the public key at hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
+import httpx2
 import typer
+from cryptography.exceptions import UnsupportedAlgorithm
 
-from app.core.errors import Invalid
+from app.core.errors import Invalid, Unavailable
 from app.core.signing import fingerprint
 from app.provenance.detection import receipts
 from app.provenance.detection.checking import Checked, Given, check, sha256_of
 from app.provenance.detection.words import HEADINGS, MEANINGS
 
+TIMEOUT = 10.0  # seconds
 NOT_GENUINE = 2
 """Exit code for a receipt that must not be believed, or that is about another file."""
 
@@ -22,14 +25,19 @@ def verify_receipt(
     key: Annotated[
         list[Path] | None, typer.Option(help="File with the service's public key (PEM). May be given several times.")
     ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Address of a service that you trust, to fetch its public keys from.")
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="The recording that it should be about.")] = None,
 ) -> None:
     """Check a receipt of a detection against the service's public key.
 
-    Exit code 0: genuine, and about the file where one is given. 2: not genuine, or about another file. 1: could not
-    be checked.
+    The receipt names a service itself; that is no reason to trust it, so say which one you do. Exit code 0: genuine,
+    and about the file where one is given. 2: not genuine, or about another file. 1: could not be checked.
     """
-    keys = _keys(key or [])
+    keys = _keys(key or []) | (_keys_at(url) if url else {})
+    if not keys:
+        raise Invalid("receipt.key", "Say which key to check with.", fix="Use --key FILE or --url ADDRESS.")
     sha256 = ""
     if file is not None:
         try:
@@ -63,16 +71,28 @@ def in_words(checked: Checked) -> str:
 
 def _keys(paths: list[Path]) -> dict[str, str]:
     """Public keys by their fingerprints."""
-    if not paths:
-        raise Invalid("receipt.key", "Say which key to check with.", fix="Use --key FILE.")
     found = {}
     for path in paths:
         pem = _bytes(path).decode(errors="replace")
         try:
             found[fingerprint(pem)] = pem
-        except ValueError as error:
+        except (ValueError, UnsupportedAlgorithm) as error:
             raise Invalid("receipt.key", f"{path} is no public key in PEM form.") from error
     return found
+
+
+def _keys_at(url: str) -> dict[str, str]:
+    """The keys that a service says it signs with, by fingerprints computed here."""
+    address = f"{url.rstrip('/')}/v1/ledger/keys"
+    try:
+        answer = httpx2.get(address, timeout=TIMEOUT)
+        answer.raise_for_status()
+        told = [each for each in answer.json()["keys"] if each["use"] == "signing"]
+        return {fingerprint(each["public_pem"]): each["public_pem"] for each in told}
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise Unavailable("receipt.url", f"{address} can't be read: {error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, UnsupportedAlgorithm) as error:
+        raise Unavailable("receipt.url", f"{address} does not answer with keys.", fix="Check the address.") from error
 
 
 def _bytes(path: Path) -> bytes:

@@ -90,14 +90,16 @@ def test_a_receipt_is_checked_offline(asking: Asking, made_here: dict[str, Any],
     (tmp_path / "clip.wav").write_bytes(asking.clip)
     (tmp_path / "other.wav").write_bytes(asking.human)
 
-    def verify(*more: str) -> tuple[int, str]:
-        given = ["verify-receipt", str(tmp_path / "receipt.json"), "--key", str(tmp_path / "key.pem"), *more]
-        result = CliRunner().invoke(cli, given)
+    key = ("--key", str(tmp_path / "key.pem"))
+
+    def verify(*more: str, by: tuple[str, str] = key) -> tuple[int, str]:
+        result = CliRunner().invoke(cli, ["verify-receipt", str(tmp_path / "receipt.json"), *by, *more])
         return result.exit_code, result.output
 
     assert json.loads(whole) == made_here["receipt"]
     code, said = verify("--file", str(tmp_path / "clip.wav"))
     assert (code, "Genuine" in said, "your file   yes" in said) == (0, True, True)
+    assert verify(by=("--url", asking.service.url))[0] == 0
     assert verify("--file", str(tmp_path / "other.wav"))[0] == 2
     for old, new in (("made_here", "not_found"), (made_here["file_sha256"], hashlib.sha256(asking.human).hexdigest())):
         (tmp_path / "receipt.json").write_text(whole.replace(old, new))
@@ -131,7 +133,7 @@ def test_what_is_too_large_is_refused_while_it_comes(asking: Asking) -> None:
     most = asking.service.settings.provenance.detection_max_bytes
     refused = asking.ask(bytes(most + 200_000))
     assert (refused.status_code, refused.json()["code"]) == (413, "body.too_large")
-    assert "20 MB" in refused.json()["detail"]
+    assert "21.0 MB" in refused.json()["detail"]
     assert asking.ask(b"").json()["code"] == "upload.empty"
     with asking.service.client() as client:
         assert client.post("/v1/detect", json={"file": "x"}).json()["code"] == "upload.form"

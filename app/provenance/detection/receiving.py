@@ -84,7 +84,7 @@ def too_large(most_bytes: int) -> TooLarge:
     """What a file that is too large is answered with."""
     return TooLarge(
         "body.too_large",
-        f"The file has more than {most_bytes / 1024 / 1024:.3g} MB, the most that can be checked.",
+        f"The file has more than {most_bytes / 1e6:.1f} MB, the most that can be checked.",
         fix="Cut it to the part in question, or save it as MP3 or FLAC.",
     )
 
