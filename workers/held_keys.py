@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from weakref import WeakSet
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -10,29 +11,33 @@ from app.core.errors import DomainError
 from app.provenance.ledger import keys as register
 from workers.tools import Tools
 
+if TYPE_CHECKING:
+    from workers.keys import Keys
+
 log = structlog.get_logger(__name__)
 
-_done: WeakSet[Tools] = WeakSet()
+_done: WeakKeyDictionary[Tools, Keys] = WeakKeyDictionary()
 
 
 def register_held(tools: Tools) -> None:
-    """Register the keys of mark, credentials and signing. Called by workers before each ring; works once a process.
+    """Register the keys of mark, credentials and signing. Called by workers before each ring; works once a process
+    and again when an epoch was added.
 
     Never raises for keys that are missing or unusable: whoever needs them says so.
     """
-    if tools in _done:
-        return
     try:
         held = tools.keys
     except (RuntimeError, OSError, ValueError) as error:
         log.warning("keys.not_registered", problem=str(error))
+        return
+    if _done.get(tools) is held:
         return
     with tools.databases.writing() as session:
         for epoch, key in sorted(held.epochs.items()):
             register.register_mark_key(session, epoch, key)
         register.register_authorities(session, held.anchors_pem)
     register_signing(tools)
-    _done.add(tools)
+    _done[tools] = held
 
 
 def register_signing(tools: Tools) -> None:

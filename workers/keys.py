@@ -1,38 +1,26 @@
 """The secret keys: of the mark, by epoch, and of the signed credentials. Made once, read by workers only.
 
-`python -m workers.keys DIRECTORY` makes what is missing; `vouch up` and `vouch admin init-keys` call it.
+`python -m workers.keys DIRECTORY NAME` makes what is missing; `vouch up` and `vouch admin init-keys` call it. With
+`--check` it says whether the certificates of the settings can be used. `python -m workers.keys --rotate DIRECTORY`
+starts a new epoch of the mark; `vouch admin rotate-mark-key` calls it.
 Losing mark keys means that no clip made under them can be traced: back the folder up, offline.
 """
 
 from __future__ import annotations
 
-import re
 import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.core.crypto import load_key, write_secret
-from app.settings import Settings
-from workers.marks.certificates import (
-    Authority,
-    CertificateUnusable,
-    Signer,
-    certificates,
-    check_signer,
-    issuers_pem,
-    pem_of,
-)
+from app.core.crypto import write_secret
+from app.settings import Settings, get_settings
+from workers.known_signers import CHAIN, KeysMissing, further_anchors, operators_signer, own_chains
+from workers.mark_keys import mark_keys, rotate
+from workers.marks.certificates import Authority, Signer, issuers_pem
 from workers.marks.watermark import KeyRing
 
-_MARK_KEY = re.compile(r"mark-(\d+)\.key")
-CHAIN, KEY, ANCHOR = "credentials-chain.pem", "credentials-key.pem", "credentials-anchor.pem"
-RETIRED = "credentials-retired-*.pem"
-"""Chains of the operator's earlier certificates: files signed with them stay ours."""
-
-
-class KeysMissing(RuntimeError):
-    """The key folder has no usable keys."""
+KEY, ANCHOR = "credentials-key.pem", "credentials-anchor.pem"
 
 
 @dataclass(frozen=True)
@@ -57,45 +45,13 @@ class Keys:
 def load_keys(settings: Settings) -> Keys:
     """The keys that the settings name. Raises KeysMissing with what to do."""
     directory = settings.key_directory
-    epochs = {
-        int(m[1]): load_key(path) for path in directory.glob("mark-*.key") if (m := _MARK_KEY.fullmatch(path.name))
-    }
-    if not epochs or not (directory / KEY).exists():
+    epochs = mark_keys(directory)
+    if not (directory / KEY).exists():
         raise KeysMissing(f"There are no keys in {directory}: make them with `vouch admin init-keys`.")
-    made = (directory / CHAIN).read_text()
-    signer = operators_signer(settings) or Signer(made, (directory / KEY).read_text())
-    retired = [path.read_text() for path in sorted(directory.glob(RETIRED))]
-    own = tuple(dict.fromkeys([signer.chain_pem, made, *retired]))
+    signer = operators_signer(settings) or Signer((directory / CHAIN).read_text(), (directory / KEY).read_text())
+    own = own_chains(settings)
     anchors = [issuers_pem(chain) for chain in own]
     return Keys(epochs, KeyRing(epochs), signer, "".join([*anchors, further_anchors(settings)]), own)
-
-
-def operators_signer(settings: Settings) -> Signer | None:
-    """The operator's own certificate; None where none is set up. Raises KeysMissing when it can't sign."""
-    chain, key = settings.provenance.certificate_file, settings.provenance.certificate_key_file
-    if chain is None and key is None:
-        return None
-    names = "VOUCH_PROVENANCE__CERTIFICATE_FILE and VOUCH_PROVENANCE__CERTIFICATE_KEY_FILE"
-    if chain is None or key is None:
-        raise KeysMissing(f"Set both {names}, or neither.")
-    try:
-        signer = Signer(chain.read_text(), key.read_text())
-        check_signer(signer)
-    except (OSError, CertificateUnusable, UnicodeDecodeError) as error:
-        raise KeysMissing(f"The certificate {chain} with the key {key} can't sign: {error}. See {names}.") from error
-    return signer
-
-
-def further_anchors(settings: Settings) -> str:
-    """The certificates of VOUCH_PROVENANCE__TRUST_ANCHORS_FILE as PEM; "" without. Raises KeysMissing."""
-    path = settings.provenance.trust_anchors_file
-    if path is None:
-        return ""
-    try:
-        found = certificates(path.read_text())
-    except (OSError, CertificateUnusable, UnicodeDecodeError) as error:
-        raise KeysMissing(f"VOUCH_PROVENANCE__TRUST_ANCHORS_FILE, {path}, can't be used: {error}.") from error
-    return pem_of(found)
 
 
 def init_keys(directory: Path, service_name: str) -> list[str]:
@@ -116,6 +72,24 @@ def init_keys(directory: Path, service_name: str) -> list[str]:
     return made
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Make keys, or check the certificates of the settings; what is wrong is a sentence on stderr."""
+    if sys.argv[1] == "--rotate":
+        try:
+            sys.stdout.write(f"made {rotate(Path(sys.argv[2]))}\n")
+        except (KeysMissing, OSError) as error:
+            sys.exit(str(error))
+        return
+    if sys.argv[1:] == ["--check"]:
+        try:
+            operators_signer(get_settings())
+            further_anchors(get_settings())
+        except KeysMissing as error:
+            sys.exit(str(error))
+        return
     for name in init_keys(Path(sys.argv[1]), sys.argv[2]):
         sys.stdout.write(f"made {name}\n")
+
+
+if __name__ == "__main__":
+    main()

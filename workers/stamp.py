@@ -34,7 +34,7 @@ def stamp(
     `attempt` (the claim's fence) keeps the files of two tries apart. Raises JobFailure when the mark does not hold.
     """
     try:
-        marked = embed_checked(tools.keys.ring.current, normalise(pcm, rate), rate, generation.tag)
+        marked = embed_checked(tools.keys.ring.under(generation.key_epoch), normalise(pcm, rate), rate, generation.tag)
     except MarkFailed as failed:
         raise JobFailure("stamp.mark", f"The clip could not be marked, so it can't be delivered. {failed}") from failed
     file = encode(marked.pcm, rate, output_format)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # imported where they are first used: the process that does e
     from workers.audio.transcribe import Transcriber
     from workers.engines.base import Engine
     from workers.keys import Keys
+    from workers.mark_keys import KeyFolder
+    from workers.trace.ledger import Ledger
 
 
 class Tools:
@@ -48,11 +50,22 @@ class Tools:
         return Transcriber()
 
     @cached_property
-    def keys(self) -> Keys:
-        """The secret keys of mark and credentials."""
-        from workers.keys import load_keys
+    def _key_folder(self) -> KeyFolder:
+        from workers.mark_keys import KeyFolder
 
-        return load_keys(self.settings)
+        return KeyFolder(self.settings)
+
+    @property
+    def keys(self) -> Keys:
+        """The secret keys of mark and credentials, with an epoch that was added since."""
+        return self._key_folder.now()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What traces look through: all tags, and the open index."""
+        from workers.trace.ledger import Ledger
+
+        return Ledger(self)
 
     @cached_property
     def signing(self) -> Ed25519PrivateKey:

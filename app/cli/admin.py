@@ -93,3 +93,12 @@ def init_keys(
     typer.echo(made.strip() or f"All keys are there, in {folder}.")
     typer.echo(f"Back {folder} up, offline: without these keys no clip made under them can be traced.")
     typer.echo(f"Back {settings.secret_file} up, too: without it, people have to set up their authenticators again.")
+
+
+@admin.command("rotate-mark-key")
+def rotate_mark_key() -> None:
+    """Start a new epoch of the mark. Old clips stay traceable; running workers take up the new key by themselves."""
+    folder = settings_with().key_directory.resolve()
+    typer.echo(run_module("workers.keys", "--rotate", str(folder)).strip())
+    typer.echo("Clips that are begun from now on carry the new mark. Workers on other machines need the file, too.")
+    typer.echo(f"Back {folder} up, offline, with all its mark keys: without one, no clip made under it can be traced.")

@@ -67,6 +67,10 @@ class KeyRing:
         """The mark that new clips get."""
         return self._marks[self.current_epoch]
 
+    def under(self, epoch: int) -> Watermark:
+        """The mark of an epoch: a clip gets that of its ledger row, even if a new one began since."""
+        return self._marks[epoch]
+
     def read(self, pcm: Floats, sample_rate: int, search: Search = "plain") -> list[Reading]:
         """Readings under every key, each with its epoch, best first."""
         found = [
