@@ -41,18 +41,20 @@ def read_confined(
     time or 20 s in all, is "invalid" if there are credentials in it, else "none".
     """
     with _opened(source) as file:
+        fd = file.fileno()
         if mime is None:
-            mime = credentials.mime_of(_head(file))
-        size = os.fstat(file.fileno()).st_size
+            mime = credentials.mime_of(os.pread(fd, 16, 0))
+        size = os.fstat(fd).st_size
         if mime not in credentials.MIME_TYPES or not 0 < size <= credentials.MANIFEST_LIMIT:
             return CredentialReading("none")
-        os.lseek(file.fileno(), 0, os.SEEK_SET)  # the child reads the descriptor, past this process's buffer
-        answer = _asked(
-            {"do": "read", "mime": mime}, {"anchors": anchors_pem, "own": [*own_chains]}, file, READ_SECONDS
-        )
+        # The child reads the descriptor, past this process's buffer, which must not notice.
+        before = os.lseek(fd, 0, os.SEEK_CUR)
+        os.lseek(fd, 0, os.SEEK_SET)
+        known = {"anchors": anchors_pem, "own": [*own_chains]}
+        answer = _asked({"do": "read", "mime": mime}, known, file, READ_SECONDS)
+        os.lseek(fd, before, os.SEEK_SET)
         if answer is None:
-            file.seek(0)
-            return credentials.unreadable(file.read(), "it takes too much memory or time to parse")
+            return credentials.unreadable(os.pread(fd, size, 0), "it takes too much memory or time to parse")
     return _reading(json.loads(answer))
 
 
@@ -101,11 +103,6 @@ def _opened(source: bytes | IO[bytes]) -> Any:
     file.flush()
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     return file
-
-
-def _head(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    return file.read(16)
 
 
 def _reading(said: dict[str, Any]) -> CredentialReading:

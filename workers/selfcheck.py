@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.settings import get_settings
+from app.settings import Settings, get_settings
 from workers.celery_app import app
 from workers.engines.base import EngineError
 from workers.engines.registry import ENGINES, get_engine
+from workers.known_signers import KeysMissing, further_anchors, operators_signer
+from workers.marks.certificates import certificates
 from workers.weights import CATALOG, Weights
 
 BROKER_SECONDS = 3.0
@@ -41,6 +43,25 @@ def engine(name: str) -> dict[str, Any]:
         return _entry("engine", False, str(error), "Choose one with VOUCH_SPEECH__ENGINE.")
     use = "audio may be sold" if info.commercial else "audio may NOT be sold"
     return _entry("engine", True, f"{name}: {info.licence}, {use}; weights: {ENGINES[name].weights}")
+
+
+def certificate(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Whether the operator's certificate and further authorities can be used; nothing where none are set up."""
+    given = settings.provenance
+    if not (given.certificate_file or given.certificate_key_file or given.trust_anchors_file):
+        return
+    fix = "Mend the files or the settings; without a usable certificate no clip is made."
+    try:
+        signer = operators_signer(settings)
+        further_anchors(settings)
+    except KeysMissing as error:
+        yield _entry("certificate", False, str(error), fix)
+        return
+    seen = "further authorities can be used"
+    if signer is not None:
+        leaf = certificates(signer.chain_pem)[0]
+        seen = f"{leaf.subject.rfc4514_string()}, until {leaf.not_valid_after_utc:%Y-%m-%d}"
+    yield _entry("certificate", True, seen)
 
 
 def models() -> Iterator[dict[str, Any]]:
@@ -72,7 +93,8 @@ def main() -> None:
     """Write everything as JSON, or tell about the broker alone."""
     if sys.argv[1:] == ["broker"]:
         sys.exit(0 if broker()["works"] else 1)
-    json.dump([broker(), engine(get_settings().speech.engine), *models()], sys.stdout)
+    settings = get_settings()
+    json.dump([broker(), engine(settings.speech.engine), *certificate(settings), *models()], sys.stdout)
 
 
 if __name__ == "__main__":

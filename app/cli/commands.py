@@ -7,7 +7,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from app.cli import admin, demo, doctor, migrate, receipts, rules, trace, up
+from app.cli import admin, demo, doctor, migrate, receipts, rules, trace, up, verify
 from app.core.errors import DomainError
 
 cli = typer.Typer(
@@ -19,6 +19,7 @@ cli = typer.Typer(
 cli.command("up")(up.up)
 cli.command("demo")(demo.demo)
 cli.command("trace")(trace.trace)
+cli.command("verify")(verify.verify)
 cli.command("verify-receipt")(receipts.verify_receipt)
 cli.command("doctor")(doctor.doctor)
 cli.command("migrate")(migrate.migrate)

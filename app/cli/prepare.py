@@ -90,6 +90,13 @@ def make_keys(settings: Settings) -> list[str]:
     return run_module("workers.keys", str(settings.key_directory), settings.voices.service_name).splitlines()
 
 
+def check_certificates(settings: Settings) -> None:
+    """Raise Unavailable when the operator's certificate or further authorities are set up and can't be used."""
+    given = settings.provenance
+    if given.certificate_file or given.certificate_key_file or given.trust_anchors_file:
+        run_module("workers.keys", "--check")
+
+
 def bring_up_to_date(settings: Settings) -> str:
     """Migrate the database and store the engine's stock voices; gives a line about the latter."""
     engine = make_engine(settings)

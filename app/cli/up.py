@@ -12,7 +12,15 @@ from typing import Annotated
 import typer
 
 from app.cli.common import settings_with
-from app.cli.prepare import bring_up_to_date, free_port, have_keys, lock_data_directory, make_data_directory, make_keys
+from app.cli.prepare import (
+    bring_up_to_date,
+    check_certificates,
+    free_port,
+    have_keys,
+    lock_data_directory,
+    make_data_directory,
+    make_keys,
+)
 from app.cli.processes import Guard
 from app.cli.supervisor import Part, Supervisor
 from app.settings import Settings
@@ -34,6 +42,7 @@ def up(
     if settings.environment == "development" and not have_keys(settings):
         for line in make_keys(settings):
             _say(line)
+    check_certificates(settings)
     _say(bring_up_to_date(settings))
     guard = Guard(keep_open=[lock])
     try:

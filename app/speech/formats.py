@@ -30,6 +30,7 @@ FORMATS: dict[str, OutputFormat] = {
         f"mp3_{m}": OutputFormat("audio/mpeg", "mp3", f"MP3, {_khz(int(m.split('_')[0]))}, {m.split('_')[1]} kbit/s")
         for m in _MP3
     },
+    "m4a_44100_128": OutputFormat("audio/mp4", "m4a", "M4A (AAC), 44.1 kHz, 128 kbit/s"),
     **{f"wav_{r}": OutputFormat("audio/wav", "wav", f"WAV, {_khz(r)}") for r in _WAV_RATES},
     **{f"flac_{r}": OutputFormat("audio/flac", "flac", f"FLAC, {_khz(r)}") for r in _WAV_RATES},
     **{f"pcm_{r}": OutputFormat("audio/pcm", "pcm", f"Raw PCM, {_khz(r)}, 16 bit") for r in _WAV_RATES},

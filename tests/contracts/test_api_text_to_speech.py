@@ -65,7 +65,7 @@ def test_the_answer_is_the_stamped_audio(service: Service, voice_id: str, client
     assert answer.headers["etag"] == f'"{digest}"'
 
 
-@pytest.mark.parametrize("output_format", ["wav_24000", "flac_44100", "pcm_16000", "mp3_22050_32"])
+@pytest.mark.parametrize("output_format", ["wav_24000", "flac_44100", "pcm_16000", "mp3_22050_32", "m4a_44100_128"])
 def test_formats(voice_id: str, client: httpx2.Client, output_format: str) -> None:
     answer = say(client, voice_id, "Short words.", f"?output_format={output_format}")
     assert answer.status_code == 200, answer.text

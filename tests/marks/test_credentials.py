@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 import c2pa
 import numpy as np
 import pytest
+from marks_certificates import bought
 from marks_sound import decode, encode
 from numpy.typing import NDArray
 
-from workers.marks.credentials import MIME_TYPES, Authority, Claim, CredentialError, read, sign
+from workers.marks.certificates import Authority, Signer
+from workers.marks.credentials import MIME_TYPES, Claim, CredentialError, mime_of, read, sign
 
 WHEN = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 CLAIM = Claim("Zk3vQ8mTt1", "Synthetic speech", "kokoro-82m", WHEN)
@@ -34,6 +36,9 @@ def sound() -> NDArray[np.float32]:
 def test_a_signed_file_says_so_and_still_plays(mime: str, authority: Authority, sound: NDArray[np.float32]) -> None:
     plain = encode(sound, mime)
     signed = sign(plain, mime, CLAIM, authority.signer)
+    sniffed = mime_of(signed[:16])
+    assert sniffed is not None
+    assert read(signed, sniffed, authority.anchor_pem).state == "valid"
     reading = read(signed, mime, authority.anchor_pem)
     assert reading.state == "valid", reading
     assert (reading.generation_ref, reading.issuer, reading.signed_at) == (
@@ -50,7 +55,8 @@ def test_one_flipped_bit_of_the_sound_or_the_claim_is_noticed(
     mime: str, authority: Authority, sound: NDArray[np.float32]
 ) -> None:
     signed = sign(encode(sound, mime), mime, CLAIM, authority.signer)
-    for position in (len(signed) * 3 // 4, signed.index(b"Zk3vQ8mTt1"), signed.index(b"trainedAlgorithmicMedia")):
+    sound_at = signed.index(b"mdat") + 100 if mime == "audio/mp4" else len(signed) * 3 // 4
+    for position in (sound_at, signed.index(b"Zk3vQ8mTt1"), signed.index(b"trainedAlgorithmicMedia")):
         broken = bytearray(signed)
         broken[position] ^= 1
         assert read(bytes(broken), mime, authority.anchor_pem).state == "invalid", position
@@ -70,6 +76,22 @@ def test_a_foreign_authority_is_an_unknown_signer(authority: Authority, sound: N
     assert read(signed, "audio/wav", "").state == "unknown_signer"
     both = Authority.create("Elsewhere").anchor_pem + authority.anchor_pem
     assert read(signed, "audio/wav", both).state == "valid"
+
+
+def test_only_exactly_our_certificate_speaks_for_us(authority: Authority, sound: NDArray[np.float32]) -> None:
+    """A known signer may write any generation under our label; so may another customer of our own authority."""
+    ours, stranger = bought(serial=7), Authority.create("A known studio")
+    signed = sign(encode(sound, "audio/wav"), "audio/wav", CLAIM, ours.signer)
+    known = stranger.anchor_pem + ours.anchor_pem
+    assert read(signed, "audio/wav", known, [ours.signer.chain_pem]).own
+    assert read(signed, "audio/wav", "", [authority.signer.chain_pem, ours.signer.chain_pem]).state == "valid"
+    neighbour = ours.sibling(serial=8)
+    for other in (stranger.signer, neighbour, bought(serial=7).signer):
+        forged = sign(encode(sound, "audio/wav"), "audio/wav", CLAIM, other)
+        assert not read(forged, "audio/wav", known + other.chain_pem, [ours.signer.chain_pem]).own
+    assert read(forged, "audio/wav", known, [ours.signer.chain_pem]).state == "unknown_signer"
+    broken = signed.replace(b"Zk3vQ8mTt1", b"Zk3vQ8mTt2")
+    assert not read(broken, "audio/wav", known, [ours.signer.chain_pem]).own
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"no audio at all" * 99, b"RIFF\xff\xff\xff\xffWAVEfmt ", bytes(4000)])
@@ -92,12 +114,12 @@ def test_the_manifest_says_synthetic_and_marked(authority: Authority, sound: NDA
 
 
 def test_what_cannot_be_signed_is_an_error_in_words(authority: Authority, sound: NDArray[np.float32]) -> None:
-    with pytest.raises(CredentialError, match="audio/ogg"):
+    with pytest.raises(CredentialError, match="audio/ogg"):  # the standard has no place for credentials there
         sign(b"OggS", "audio/ogg", CLAIM, authority.signer)
     with pytest.raises(CredentialError, match="could not be signed"):
         sign(b"not audio", "audio/wav", CLAIM, authority.signer)
     foreign = Authority.create("Elsewhere").signer
-    mixed = type(foreign)(authority.signer.chain_pem, foreign.key_pem)
+    mixed = Signer(authority.signer.chain_pem, foreign.key_pem)
     with pytest.raises(CredentialError, match="could not be signed"):
         sign(encode(sound, "audio/wav"), "audio/wav", CLAIM, mixed)
 

@@ -79,7 +79,10 @@ class CredentialReading:
 
 
 def mime_of(head: bytes) -> str | None:
-    """The type of a file by its first bytes (16 are enough); None for what can't hold credentials."""
+    """The type of a file by its first bytes (16 are enough); None for what can't hold credentials.
+
+    A signed FLAC begins with an ID3 tag, as an MP3 does: its credentials are found there under either name.
+    """
     if head[:4] == b"RIFF":
         return "audio/wav"
     if head[:4] == b"fLaC":
