@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
 from app.provenance import fingerprints
 from app.provenance.detection.service import settle
+from app.provenance.findings import Matched
 from app.provenance.models import Purpose, Stamp, TraceQuery, TraceState, Verdict
 from app.speech.models import Clip, Generation
 
@@ -92,18 +93,22 @@ class TraceFindings:
 
     verdict: Verdict
     generation_id: uuid.UUID | None
-    evidence: Sequence[dict[str, Any]]
+    evidence: Sequence[Mapping[str, Any]]
+    """See app.provenance.findings."""
     false_match_rate: float
     seconds: float
     peaks: Sequence[float]
     audio_key: str
+    matched: Matched | None = None
+    """Where the named clip lies in the query."""
 
 
 def answer_trace(session: Session, query: TraceQuery, findings: TraceFindings) -> None:
     """Write the answer. A verdict that may not name an account keeps no generation, whatever was found."""
     query.verdict = findings.verdict
     query.generation_id = findings.generation_id if findings.verdict in NAMING else None
-    query.evidence, query.false_match_rate = list(findings.evidence), findings.false_match_rate
+    query.evidence, query.false_match_rate = [dict(each) for each in findings.evidence], findings.false_match_rate
+    query.matched = dict(findings.matched) if findings.matched is not None and query.generation_id is not None else {}
     query.seconds, query.peaks, query.answered_at = findings.seconds, list(findings.peaks), now()
     query.audio_key = findings.audio_key
     facts = {"verdict": findings.verdict.value, "false_match_rate": findings.false_match_rate}
@@ -151,12 +156,6 @@ def recent_traces(session: Session, limit: int = 50) -> list[TraceQuery]:
     """The newest trace queries of moderators; those of the public are nobody's to look at."""
     asked = select(TraceQuery).where(TraceQuery.purpose == Purpose.MODERATION)
     return list(session.scalars(asked.order_by(TraceQuery.id.desc()).limit(limit)))
-
-
-def issued_tags(session: Session) -> list[tuple[uuid.UUID, int, bytes]]:
-    """Every tag ever issued, oldest first: generation id, key epoch, 16 bytes."""
-    query = select(Generation.id, Generation.key_epoch, Generation.tag).order_by(Generation.id)
-    return [(row[0], row[1], row[2]) for row in session.execute(query)]
 
 
 @jobs.on_unfinished(JobKind.TRACE)

@@ -1,0 +1,265 @@
+"""Where audio comes from: every channel in order of its cost, until one has answered.
+
+The plain reading of the mark and the fingerprint cost a fraction of a second each and answer nearly all queries.
+A fingerprint that is verified says how the copy was changed, and the mark is read there alone. Only when neither
+finds anything is the mark searched for over all changes of speed, tempo and pitch, and only when that finds nothing
+is the query transcribed.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from app.provenance.findings import Channel, Evidence, Matched
+from app.provenance.models import Verdict
+from app.provenance.rules import CONFIRM_RATE, Conclusion, Informed, PrintFound, combine
+from workers.marks.detect import Reading
+from workers.marks.informed import Stretch, twins
+from workers.trace import told
+from workers.trace.known import Floats, Known, Search
+from workers.trace.marks import MarkHit, best_mark, presence
+from workers.trace.prints import Explained, PrintHit, explain
+from workers.trace.told import Tested
+from workers.trace.words import WordsHit, hear
+
+RATE = 16_000
+"""Hz of what is searched."""
+FULL_SECONDS = 120.0
+"""So much of a query, from its start, is searched for marks over all changes of speed and pitch."""
+PRESENCE_MARGIN = 2.0
+"""By how much z of a clip must beat that of its rivals, to be told from them by its tag."""
+MOST_TWINS = 8
+"""Stored originals that are fetched to be compared; more rivals stay undecided unless their marks can be read."""
+_AROUND = 0.5  # seconds on either side of the stretch that the mark is read in
+_TIME_STEPS = (-0.004, -0.002, 0.0, 0.002, 0.004)  # around the speed of the fingerprint
+_PITCH_STEP = 2 ** (1 / 48)  # that of the fingerprint's search
+
+Watch = Callable[[float, str], None]
+"""Told how far the search is (0 to 1) and what comes next. May raise to end it."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found."""
+
+    verdict: Verdict
+    generation_id: uuid.UUID | None
+    """Named only by CONFIRMED and STRONG."""
+    false_match_rate: float
+    channel: Channel | None
+    """Which channel carried the verdict."""
+    evidence: list[Evidence]
+    matched: Matched | None
+    """None when no place is known, or nobody may be named."""
+    best: uuid.UUID | None = None
+    """What everything points to most, whether it may be named or not. For measurements: it is never shown or kept."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What each step took, for measurements."""
+
+
+def find(
+    audio: Floats, known: Known, signed: uuid.UUID | None = None, watch: Watch = lambda _share, _step: None
+) -> Findings:
+    """Search everything known for where `audio`, mono float32 at 16 kHz, comes from.
+
+    `signed` is the generation that intact credentials of the file name. The evidence is that of mark, fingerprint and
+    words; that of the credentials is the caller's. Time is bounded for up to 600 s of audio; what is longer is not
+    looked at.
+    """
+    return _Search(audio, known, signed, watch).run()
+
+
+class _Search:
+    """One query on its way through the channels."""
+
+    def __init__(self, audio: Floats, known: Known, signed: uuid.UUID | None, watch: Watch) -> None:
+        self.audio, self.known, self.signed, self.watch = audio, known, signed, watch
+        self.tags = known.tags()
+        self.searches = 0
+        self.mark: MarkHit | None = None
+        self.hit: PrintHit | None = None
+        self.found: PrintFound | None = None
+        self.tested: Tested | None = None
+        self.words: WordsHit | None = None
+        self.heard: int | None = None
+        self.candidates: int | None = None
+        self.seconds: dict[str, float] = {}
+
+    def run(self) -> Findings:
+        self.watch(0.0, "looking for the mark")
+        self._read_mark("plain", self.audio, "mark")
+        self.watch(0.2, "comparing fingerprints")
+        self._compare_prints()
+        if self.hit is not None and not self._sure_of_mark():
+            self.watch(0.4, "comparing with the original")
+            self._inform(self.hit)
+        if self.hit is None and not self._sure_of_mark():
+            self.watch(0.5, "looking for a changed copy")
+            self._read_mark("full", self.audio[: int(FULL_SECONDS * RATE)], "changed copy")
+        conclusion = self._conclude()
+        if conclusion.verdict is Verdict.NO_EVIDENCE and self.signed is None:
+            self.watch(0.8, "listening to the words")
+            with self._timed("words"):
+                self.words, self.heard = hear(self.audio, self.known)
+            conclusion = self._conclude()
+        return self._findings(conclusion)
+
+    def _sure_of_mark(self) -> bool:
+        return self.mark is not None and self.mark.accepted
+
+    def _conclude(self) -> Conclusion:
+        share = self.words.share if self.words is not None else None
+        return combine(self.mark.found if self.mark is not None else None, self.signed, self.found, share)
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
+
+    def _read_mark(self, search: Search, audio: Floats, step: str, start: float = 0.0) -> list[Reading]:
+        """Read the mark and keep the best so far; gives the readings. Every search counts in the bounds of all."""
+        with self._timed(step):
+            readings = [
+                replace(reading, start=reading.start + start, end=reading.end + start)
+                for reading in self.known.reader.read(audio, RATE, search)
+            ]
+            self.searches += 1
+            hit = best_mark(readings, self.tags, self.searches)
+            if hit is not None and (self.mark is None or hit.found.bound < self.mark.found.bound):
+                self.mark = hit
+        return readings
+
+    def _compare_prints(self) -> None:
+        with self._timed("fingerprint"):
+            self.hit, candidates = explain(self.audio, self.known)
+            self.candidates = candidates if self.known.prints is not None else None
+        if self.hit is None:
+            return
+        best = self.hit.best
+        named = {each for each in (self.signed, self._marked()) if each is not None}
+        self.found = PrintFound(
+            generations=self.hit.generations,
+            seconds=best.seconds,
+            bound=best.where.false_rate,
+            unseen=self.known.unseen_twins(best.made.generation_id),
+            incomparable=self._incomparable(self.hit, named - self.hit.generations),
+        )
+
+    def _marked(self) -> uuid.UUID | None:
+        return self.mark.found.generation_id if self.mark is not None and self.mark.accepted else None
+
+    def _incomparable(self, hit: PrintHit, others: set[uuid.UUID]) -> frozenset[uuid.UUID]:
+        """Of generations that other channels name and the fingerprint's best does not: those that are no contradiction.
+
+        Their fingerprint is gone; or it agrees with the same stretch after all (the index had more twins than it
+        gave); or their mark lies in another stretch of the query.
+        """
+        fine = set()
+        made = self.known.made(sorted(others))
+        for each in others:
+            clip = made.get(each)
+            elsewhere = self.mark is not None and each == self._marked() and self._apart(hit, self.mark)
+            if clip is None or clip.fingerprint is None or elsewhere or hit.agrees_too(clip):
+                fine.add(each)
+        return frozenset(fine)
+
+    @staticmethod
+    def _apart(hit: PrintHit, mark: MarkHit) -> bool:
+        reading, where = mark.match.reading, hit.best.where
+        shared = min(reading.end, where.query_to) - max(reading.start, where.query_from)
+        return shared < 0.5 * min(reading.end - reading.start, hit.best.seconds)
+
+    def _inform(self, hit: PrintHit) -> None:
+        """Read the mark as the fingerprint says that the copy was changed, and compare it with the rivals' own."""
+        assert self.found is not None, "there is one with the hit"
+        where = hit.best.where
+        start = max(where.query_from - _AROUND, 0.0)
+        audio = self.audio[int(start * RATE) : int((where.query_to + _AROUND) * RATE)]
+        readings = self._read_mark(_pairs(where.speed, where.pitch), audio, "mark of the candidate", start)
+        with self._timed("informed"):
+            self.tested = self._present(hit, readings) or self._twins(hit)
+        if self.tested is not None and self.tested.decided:
+            informed = Informed(self.tested.generation_id, self.tested.bound)
+            self.found = replace(self.found, informed=informed)
+        if self._sure_of_mark():
+            others = {self._marked()} - {None} - hit.generations
+            fine = self._incomparable(hit, {each for each in others if each is not None})
+            self.found = replace(self.found, incomparable=self.found.incomparable | fine)
+
+    def _present(self, hit: PrintHit, readings: Sequence[Reading]) -> Tested | None:
+        """Whose tag of the rivals' is in the query; None when none clearly is."""
+        found = presence(readings, [each.made for each in hit.equals])
+        if found is None or found.bound > CONFIRM_RATE or found.margin < PRESENCE_MARGIN:
+            return None
+        return Tested("presence", found.generation_id, found.z, found.bound, True)
+
+    def _twins(self, hit: PrintHit) -> Tested | None:
+        """Which rival's original the query is a copy of; None without originals, or with too many rivals."""
+        if not 2 <= len(hit.equals) <= MOST_TWINS or (self.found is not None and self.found.unseen):
+            return None
+        begin = max(each.where.query_from for each in hit.equals)
+        stretches = []
+        for each in hit.equals:
+            original = self.known.original(each.made.generation_id)
+            if original is None:
+                return None
+            stretches.append(_stretch(each, begin, original))
+        decision = twins(self.audio, stretches)
+        if decision is None:
+            return None
+        decided = decision.clear and decision.bound <= CONFIRM_RATE
+        chosen = hit.equals[decision.index].made.generation_id
+        return Tested("twins", chosen, decision.z, decision.bound, decided)
+
+    def _findings(self, conclusion: Conclusion) -> Findings:
+        evidence: list[Evidence] = [told.of_mark(self.mark, self.tested, sum(len(t.ids) for t in self.tags.values()))]
+        if self.candidates is not None:
+            evidence.append(told.of_prints(self.hit, self.candidates))
+        if self.heard is not None and self.known.texts is not None:
+            evidence.append(told.of_words(self.words, self.heard))
+        return Findings(
+            verdict=conclusion.verdict,
+            generation_id=conclusion.generation_id,
+            false_match_rate=conclusion.false_match_rate,
+            channel=conclusion.channel,
+            evidence=evidence,
+            matched=self._matched(conclusion.generation_id),
+            best=conclusion.generation_id or self._best(),
+            seconds=self.seconds,
+        )
+
+    def _best(self) -> uuid.UUID | None:
+        if self.hit is not None:
+            return self.tested.generation_id if self.tested is not None else self.hit.best.made.generation_id
+        return self.mark.found.generation_id if self.mark is not None else None
+
+    def _matched(self, named: uuid.UUID | None) -> Matched | None:
+        """Where the named clip is, by its fingerprint."""
+        if self.hit is None or named is None:
+            return None
+        of_it = [each.where for each in self.hit.verified if each.made.generation_id == named]
+        return told.matched(of_it[0]) if of_it else None
+
+
+def _pairs(speed: float, pitch: float) -> list[tuple[float, float]]:
+    """(pitch, time) scales of a copy near what its fingerprint says."""
+    pitches = {pitch} | {near for near in (1.0, speed) if abs(near / pitch - 1) < 2 * (_PITCH_STEP - 1)}
+    return [(scale, (1 + step) / speed) for scale in sorted(pitches) for step in _TIME_STEPS]
+
+
+def _stretch(each: Explained, begin: float, original: Floats) -> Stretch:
+    """A rival's original from the moment `begin` of the query on."""
+    where = each.where
+    return Stretch(
+        original=original,
+        original_from=where.original_from + (begin - where.query_from) * where.speed,
+        original_to=where.original_to,
+        query_from=begin,
+        speed=where.speed,
+        pitch=where.pitch,
+    )
