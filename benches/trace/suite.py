@@ -46,9 +46,18 @@ class Attack:
         """The attacked copy; `name` of the audio seeds what is random in it."""
         return self.change(audio, materials, self.chance(name))
 
+    def place(self, name: str) -> float:
+        """Where the copy begins, seconds, in an attack that is `placed`."""
+        return _begin(self.chance(name))
+
     def chance(self, name: str) -> np.random.Generator:
         """Random numbers of this attack on audio of a name, the same in every run."""
         return np.random.default_rng(zlib.crc32(f"{self.key} {name}".encode()))
+
+
+def _begin(rng: np.random.Generator) -> float:
+    """Where in a minute of other speech a clip begins, seconds."""
+    return float(rng.uniform(5, 50))
 
 
 def _plain(change: Callable[[Floats], Floats]) -> Change:
@@ -226,7 +235,8 @@ def _cuts() -> Iterator[Attack]:
     same = _plain(lambda a: a)
 
     def inside(a: Floats, m: Materials, rng: np.random.Generator) -> Floats:
-        return attacks.within(a, m.anyone(rng), 60, float(rng.uniform(5, 50)))
+        begin = _begin(rng)
+        return attacks.within(a, m.anyone(rng), 60, begin)
 
     yield Attack("cut-3", "cut to 3 s", section, same, 0.97, seconds=3)
     yield Attack("cut-3-of-10", "cut to 3 s, of clips of 10 s and more", section, same, None, 0.98, 3, longer_than=9.5)
