@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+import app.parts  # noqa: F401 - what registers itself, such as the leaves of the ledger
 from app.core.db import Databases
 from app.core.storage import Storage, open_storage
 from app.settings import get_settings

@@ -7,7 +7,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from app.cli import admin, demo, doctor, migrate, receipts, rules, trace, up, verify
+from app.cli import admin, demo, doctor, ledger, migrate, receipts, rules, trace, up, verify
 from app.core.errors import DomainError
 
 cli = typer.Typer(
@@ -25,6 +25,7 @@ cli.command("doctor")(doctor.doctor)
 cli.command("migrate")(migrate.migrate)
 cli.add_typer(admin.admin, name="admin")
 cli.add_typer(rules.rules, name="rules")
+cli.add_typer(ledger.ledger, name="ledger")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -16,10 +17,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.common import run_module, settings_with
+from app.cli.ledger import check_all
 from app.core import crypto, errands, mail, migrate, signing
 from app.core.db import Databases, make_engine, now
 from app.core.errors import DomainError
 from app.core.storage import open_storage
+from app.provenance.ledger import checkpoints, exports, proofs
 from app.settings import Settings
 
 APPEND_ONLY = (
@@ -47,9 +50,14 @@ class Finding:
     fix: str = ""
 
 
-def doctor() -> None:
+def doctor(
+    ledger: Annotated[bool, typer.Option("--ledger", help="Check all of the ledger, and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --ledger: print JSON.")] = False,
+) -> None:
     """Check settings, database, storage, broker, keys, mail, models and disk. Exit code 1 when something is wrong."""
     settings = settings_with()
+    if ledger:
+        raise typer.Exit(1 if check_all(settings, as_json=as_json) else 0)
     typer.echo("\n".join(summary(settings)) + "\n")
     wrong = 0
     for finding in findings(settings):
@@ -87,6 +95,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """One finding a part, in the order in which they should be mended."""
     yield _disk(settings)
     yield from _database(settings)
+    yield from _ledger(settings)
     yield _part("storage", lambda: open_storage(settings).check(), "objects can be written and removed")
     yield from _keys(settings)
     yield _signing(settings)
@@ -154,6 +163,29 @@ def _guarded(connection: Connection) -> set[str]:
         for table, _ in rows
         if all(any(name == table and verb in definition for name, definition in rows) for verb in ("UPDATE", "DELETE"))
     }
+
+
+def _ledger(settings: Settings) -> Iterator[Finding]:
+    """Whether the ledger continues its newest exported checkpoints. Silent where the database can't tell."""
+    if not _database_exists(settings):
+        return
+    databases = Databases(settings)
+    try:
+        with databases.reading() as session:
+            trusted = checkpoints.trusted_keys(session)
+            size = proofs.tree_size(session)
+        for head in exports.heads(settings.checkpoint_directory, open_storage(settings), trusted):
+            with databases.reading() as session:
+                checkpoints.check_continues(session, head)
+    except checkpoints.Forked as error:
+        fix = "Nothing is signed until then: put the newest backup of the database back; see `vouch doctor --ledger`."
+        yield Finding("ledger", False, str(error), fix)
+    except (SQLAlchemyError, DomainError, OSError):  # the findings about database and storage say what to do
+        return
+    else:
+        yield Finding("ledger", True, f"{size:,} leaves, which continue the newest checkpoint")
+    finally:
+        databases.close()
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:

@@ -108,6 +108,13 @@ def export_missing(databases: Databases, directory: Path, storage: Storage) -> i
     return len(missing)
 
 
+def copies_of(directory: Path, size: int, row: Checkpoint | None) -> dict[Path, bytes | None]:
+    """The files of a checkpoint in the folder, with what they should hold; None when there is no row to tell."""
+    if row is None:
+        return {directory / f"{size:012d}.txt": None}
+    return {directory / name: content for name, content in files_of(row).items()}
+
+
 def is_outside(directory: Path, size: int) -> bool:
     """Whether the checkpoint of this size is in the folder."""
     return (directory / f"{size:012d}.txt").exists()

@@ -63,7 +63,8 @@ def registered(session: Session, use: KeyUse | None = None) -> list[ProvenanceKe
 
 def signing_keys(session: Session) -> list[str]:
     """PEM of every public key that checkpoints, receipts and evidence were ever signed with."""
-    return [row.public_pem for row in registered(session, KeyUse.SIGNING) if row.public_pem]
+    query = select(ProvenanceKey.public_pem).where(ProvenanceKey.use == KeyUse.SIGNING).order_by(ProvenanceKey.id)
+    return [pem for pem in session.scalars(query) if pem]
 
 
 def register_signing_key(session: Session, key: Ed25519PrivateKey) -> bool:
