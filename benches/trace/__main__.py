@@ -11,6 +11,7 @@ long as the stamped clips are the same, answers as long as the code is. Nothing 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -19,11 +20,13 @@ from pathlib import Path
 from benches.trace import attacks
 from benches.trace.corpus import CATALOGUE, Spoken, catalogue
 from benches.trace.materials import Materials
-from benches.trace.measure import Plan, measure
+from benches.trace.measure import Answer, Plan, measure, peak_memory
+from benches.trace.quality import costs, has_pesq, sounds
 from benches.trace.queries import POPULATIONS, Source
+from benches.trace.report import Run, today, write
 from benches.trace.service import fingerprint_of_sources, open_service
 from benches.trace.suite import QUICK, suite
-from benches.trace.tracer import Tracer
+from benches.trace.tracer import COMPARED, Tracer
 
 TAGS = 10_000_000
 QUICK_VOICES = 3
@@ -51,7 +54,37 @@ def main() -> None:
         every=options.every,
         every_other=options.every_other,
     )
-    measure(source, tracer, plan, options.work, options.processes)
+    answers = measure(source, tracer, plan, settings.data_dir / "answers", options.work / "copies", options.processes)
+    _summary(answers)
+    if options.write:
+        run = Run(
+            command=options.command,
+            attacks=plan.attacks,
+            answers=answers,
+            clips=len(made),
+            voices=len({each.voice for each in made}),
+            tags=options.tags,
+            compared=COMPARED,
+            sounds=sounds(made, clips, options.corpus, storage, settings.data_dir / "sounds.json"),
+            costs=costs(made, clips, options.corpus),
+            index=json.loads(options.index.read_text()) if options.index else None,
+            memory_mb=peak_memory(),
+            made_at=today(),
+        )
+        write(run)
+        if not has_pesq():
+            print("PESQ was not measured: the package `pesq` is not installed.")
+
+
+def _summary(answers: list[Answer]) -> None:
+    ours = [each for each in answers if each.truth]
+    wrong = [each for each in answers if each.wrong]
+    print(
+        f"{len(ours)} copies: {sum(each.right for each in ours)} traced; {len(answers) - len(ours)} of others;", end=" "
+    )
+    print(f"a wrong account named {len(wrong)} times")
+    for each in wrong[:20]:
+        print(f"wrong: {each.attack}, {each.population}, {each.name}, {each.traced.verdict} by {each.traced.channel}")
 
 
 def _options() -> argparse.Namespace:
@@ -67,6 +100,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=2, help="of copies without a target, one in so many")
     parser.add_argument("--every-other", type=int, default=1, help="of the negatives, one in so many")
     parser.add_argument("--tags", type=int, default=TAGS, help="that the mark is searched for among")
+    parser.add_argument("--index", type=Path, help="what benches.fingerprint_scale wrote")
+    parser.add_argument("--command", default="python -m benches.trace", help="how the page says it was run")
     parser.add_argument("--write", action="store_true", help="write docs/provenance.md, plots and measured.json")
     return parser.parse_args()
 

@@ -59,11 +59,12 @@ class Plan:
     """Of the negatives, one in so many."""
 
 
-def measure(source: Source, tracer: Tracer, plan: Plan, work: Path, processes: int) -> list[Answer]:
-    """Every answer, in the order of the plan. Answers of an earlier run of the same code on the same audio are kept."""
+def measure(source: Source, tracer: Tracer, plan: Plan, kept: Path, copies: Path, processes: int) -> list[Answer]:
+    """Every answer, in the order of the plan. Answers of an earlier run of the same code
+    are read from the folder `kept`, which is of one service; attacked copies from `copies`."""
     global _state
     tasks = [(attack, population) for population in plan.populations for attack in plan.attacks]
-    _state = (source, tracer, work, plan, tasks)
+    _state = (source, tracer, kept, copies, plan, tasks)
     answers: list[Answer] = []
     begun = time.monotonic()
     with multiprocessing.get_context("fork").Pool(processes) as pool:
@@ -80,18 +81,18 @@ def measure(source: Source, tracer: Tracer, plan: Plan, work: Path, processes: i
     return answers
 
 
-_state: tuple[Source, Tracer, Path, Plan, list[tuple[Attack, str]]]
+_state: tuple[Source, Tracer, Path, Path, Plan, list[tuple[Attack, str]]]
 """What the processes need: they inherit it, for attacks hold functions and can't be sent to them."""
 
 
 def _task(number: int) -> list[Answer]:
-    source, tracer, work, plan, tasks = _state
+    source, tracer, kept, folder, plan, tasks = _state
     attack, population = tasks[number]
-    path = work / "answers" / tracer.version / f"{population}-{attack.key}-{plan.every}-{plan.every_other}.jsonl"
+    path = kept / tracer.version / f"{population}-{attack.key}-{plan.every}-{plan.every_other}.jsonl"
     if path.exists():
         return [_answer(json.loads(line)) for line in path.read_text().splitlines()]
     asked = _chosen(questions(source, attack, population), attack, population, plan)
-    copies = attacked(asked, attack, source.materials, work / "copies")
+    copies = attacked(asked, attack, source.materials, folder)
     answers = [_ask(tracer, attack, *pair) for pair in zip(asked, copies, strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}")
