@@ -278,11 +278,21 @@ class World:
             clip = session.scalars(select(Clip).where(Clip.job_id == claim.job_id)).one()
             return commit_generation(session, clip, key=KEY, key_epoch=1, engine="fake/1")
 
-    def deliver(self, claim: Claim) -> None:
+    def deliver(self, claim: Claim, *, fingerprint: bytes | None = None) -> None:
         """What the speaking worker does at its end: result, stamp and charge in one transaction."""
         generation = self.commit(claim)
         stamped = Stamped(
-            "wav_24000", f"generations/{generation.id}/{claim.fence}.wav", 9, "0" * 64, 1.0, [], 9.0, -30.0, True, True
+            "wav_24000",
+            f"generations/{generation.id}/{claim.fence}.wav",
+            9,
+            "0" * 64,
+            1.0,
+            [],
+            9.0,
+            -30.0,
+            True,
+            True,
+            fingerprint,
         )
         with self.databases.writing() as session:
             jobs.finish(session, claim)

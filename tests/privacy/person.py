@@ -33,6 +33,7 @@ NAME, SPEAKER = "Zenobia Quillfeather", "Thaddeus Brambleworth"
 WORDS, VOICE, FILE = "The heron flies at noon.", "Grandfather at the lake", "lakeside-recording.wav"
 ADDRESS, BROWSER, KEY_NAME = "203.0.113.77", "PeculiarBrowser/9", "kitchen radio"
 CARD = "fp_peculiar_card"
+NO_SOUND = b"\x01" + bytes(8)  # the fingerprint of nothing
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Person:
             row = session.get_one(Voice, voice.id)
             row.name, row.description, row.labels = VOICE, f"{VOICE} again", {"who": VOICE}
         clip = world.speak(account, voice, WORDS)
-        world.deliver(world.take(JobKind.SPEAK))
+        world.deliver(world.take(JobKind.SPEAK), fingerprint=NO_SOUND)
         _sign_ins(world, account)
         _billing(world, tools, account)
         person = cls(world, tools, made, voice, clip)

@@ -19,7 +19,7 @@ from app.core.errands import Errand
 from app.core.errors import Unavailable
 from app.privacy import deletion
 from app.privacy.models import Erasure
-from app.provenance.models import Stamp
+from app.provenance.models import Fingerprint, Stamp
 from app.speech.models import Clip, Generation
 from app.voices.models import Consent
 from tests.privacy.person import CARD, SPEAKER, WORDS, Person, dump
@@ -47,7 +47,9 @@ def test_nothing_of_the_person_is_left_anywhere(person: Person) -> None:
     assert [secret for secret in person.secrets if secret not in before] == []
     assert len(person.stored()) >= 10
     ledger = person.world.count(LedgerEntry)
+    assert person.world.count(Fingerprint) == 1
     erase(person)
+    assert person.world.count(Fingerprint) == 0
     after = dump(person.world)
     assert [secret for secret in person.secrets if secret in after] == []
     assert person.stored() == []

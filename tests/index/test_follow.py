@@ -1,0 +1,67 @@
+"""The index follows the database: it misses nothing, and forgets who was erased."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from app.jobs.models import JobKind
+from app.provenance import fingerprints
+from app.provenance.ledger.models import LeafKind, MerkleLeaf
+from app.provenance.models import Fingerprint
+from app.speech.models import Generation
+from tests.conftest import Vouch
+from tests.index.test_store import PRINTS, finds
+from tests.world import World
+from workers.index import Index
+from workers.index.follow import catch_up, rebuild
+
+
+@pytest.fixture
+def index(world: World) -> Index:
+    return Index(world.settings.index_directory)
+
+
+def deliver(world: World, *numbers: int) -> None:
+    """Clips with these fingerprints, finished one after the other."""
+    account = world.account()
+    voice = world.voice(account)
+    for number in numbers:
+        world.speak(account, voice)
+        world.deliver(world.take(JobKind.SPEAK), fingerprint=PRINTS[number])
+
+
+def positions(world: World) -> list[int]:
+    """Where the stamps stand in the log."""
+    return [leaf.position for leaf in world.rows(select(MerkleLeaf).where(MerkleLeaf.kind == LeafKind.STAMP))]
+
+
+def test_every_new_clip_is_found_by_the_position_of_its_stamp(world: World, index: Index) -> None:
+    deliver(world, 0, 1)
+    assert catch_up(world.databases, index) == 2
+    deliver(world, 2)
+    assert catch_up(world.databases, Index(index.directory)) == 1
+    assert catch_up(world.databases, index) == 0
+    assert [finds(index, number)[0] for number in range(3)] == sorted(positions(world))
+
+
+def test_an_erased_fingerprint_is_no_candidate_and_goes_with_the_next_rebuilding(world: World, index: Index) -> None:
+    deliver(world, 0, 1)
+    catch_up(world.databases, index)
+    gone, stays = sorted(positions(world))
+    generations = [each.id for each in world.rows(select(Generation).order_by(Generation.id))]
+    with world.databases.writing() as session:
+        assert fingerprints.forget(session, generations[:1]) == 1
+    with world.databases.reading() as session:
+        assert list(fingerprints.numbered(session, [gone, stays])) == [stays]
+        assert list(fingerprints.data_of(session, generations)) == generations[1:]
+    assert rebuild(world.databases, index) == 1
+    assert (finds(index, 0), finds(index, 1)[0]) == ([], stays)
+
+
+def test_the_operator_rebuilds_a_lost_index(world: World, index: Index, vouch: Vouch) -> None:
+    deliver(world, 0)
+    assert world.count(Fingerprint) == 1
+    said = vouch("rebuild-index")
+    assert said.startswith("1 fingerprints added")
+    assert finds(index, 0) == positions(world)
