@@ -60,7 +60,8 @@ class MarkEvidence(TypedDict):
     time_scale: NotRequired[float]
     """1.05: five per cent longer than the original."""
     informed: NotRequired[Literal["presence", "twins"]]
-    """Which test against stored originals decided, where the mark was not found blind."""
+    """Which test against what is stored was decisive, where the mark was not found blind. Not `accepted`: the sound of
+    a clip is there clearly without its mark."""
     informed_z: NotRequired[float]
     informed_bound: NotRequired[float]
     elsewhere: NotRequired[int]

@@ -61,6 +61,9 @@ class PrintFound:
     incomparable: frozenset[uuid.UUID] = frozenset()
     """Of the generations that other channels name, those that lie elsewhere in the query, or have no fingerprint."""
     informed: Informed | None = None
+    absent: bool = False
+    """The query has the sound of the best clip clearly without its mark: it is from elsewhere, where the same engine
+    spoke the same words, or somebody took the mark out. Nobody is named for what others may have made."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ def verdict_of_print(found: PrintFound | None) -> Verdict:
     test = found.informed
     if test is not None and test.bound <= CONFIRM_RATE and test.generation_id in found.generations:
         return Verdict.CONFIRMED
+    if found.absent and len(found.generations) == 1:
+        return Verdict.LEAD
     return Verdict.STRONG if len(found.generations) == 1 and not found.unseen else Verdict.AMBIGUOUS
 
 

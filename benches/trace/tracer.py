@@ -130,7 +130,8 @@ class _Memory:
         others = np.random.default_rng(7).integers(0, 256, (max(compared - len(real), 0), 16), dtype=np.uint8)
         ids = _Ids([row.id for row in rows], len(real) + len(others))
         self.issued = {rows[0].key_epoch: Tags(ids, np.concatenate([real, others]))}
-        self.reader = _Reader(Tools(settings).keys.ring)
+        self._ring = Tools(settings).keys.ring
+        self.reader = _Reader(self._ring)
         self.prints = self
 
     def search(self, query: Query) -> Sequence[Candidate]:
@@ -150,6 +151,9 @@ class _Memory:
             data = (self._storage / self._keys[generation_id]).read_bytes()
             self._originals[generation_id] = load(io.BytesIO(data))
         return self._originals[generation_id]
+
+    def marked_again(self, clip: Made, original: Floats) -> Floats:
+        return self._ring.under(clip.key_epoch).embed(original, RATE, clip.tag)
 
     def unseen_twins(self, _generation_id: uuid.UUID) -> int:
         """None: nothing was erased."""

@@ -72,6 +72,10 @@ FINGERPRINTS = [
     ("the mark does not decide", None, None, replace(RIVALS, informed=LUCKY), V.AMBIGUOUS, None),
     ("the mark is of none of them", None, None, replace(RIVALS, informed=STRANGER), V.AMBIGUOUS, None),
     ("too short, even with a mark", None, None, replace(SHORT, informed=CHOSEN), V.LEAD, None),
+    ("its mark is clearly not there", None, None, replace(SAME, absent=True), V.LEAD, None),
+    ("twins, and the mark of the best is not there", None, None, replace(RIVALS, absent=True), V.AMBIGUOUS, None),
+    ("another mark, and that of the sound is not there", replace(CLEAR, generation_id=THIRD), None,
+     replace(SAME, absent=True), V.CONFIRMED, THIRD),
     ("mark and fingerprint agree", CLEAR, None, SAME, V.CONFIRMED, MARKED),
     ("the blind mark decides between twins", CLEAR, None, RIVALS, V.CONFIRMED, MARKED),
     ("mark and fingerprint contradict", CLEAR, None, ELSE, V.AMBIGUOUS, None),
@@ -169,6 +173,7 @@ PRINTS = st.builds(
     bound=ANYTHING,
     unseen=st.integers(0, 2),
     incomparable=SEVERAL,
+    absent=st.booleans(),
     informed=st.none() | st.builds(Informed, generation_id=SOMEBODY, bound=ANYTHING),
 )
 
@@ -189,7 +194,8 @@ def _by_print(prints: PrintFound | None, named: uuid.UUID) -> bool:
     clear = prints.bound <= STRONG_RATE and prints.seconds >= STRONG_SECONDS
     test = prints.informed
     decided = test is not None and test.generation_id == named and test.bound <= CONFIRM_RATE
-    return clear and (decided or (len(prints.generations) == 1 and not prints.unseen))
+    alone = len(prints.generations) == 1 and not prints.unseen and not prints.absent
+    return clear and (decided or alone)
 
 
 @given(

@@ -75,6 +75,10 @@ class Ledger:
             return None
         return resample(audio.pcm, audio.sample_rate, _RATE)
 
+    def marked_again(self, clip: Made, original: Floats) -> Floats:
+        """See Known."""
+        return self._tools.keys.ring.under(clip.key_epoch).embed(original, _RATE, clip.tag)
+
     def unseen_twins(self, generation_id: uuid.UUID) -> int:
         """See Known."""
         with self._tools.databases.reading() as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from app.provenance.rules import MarkFound
 from workers.marks.detect import Reading
-from workers.marks.matching import ACCEPT_BOUND, Match, nearest
+from workers.marks.matching import ACCEPT_BOUND, Match, false_match_bound, nearest_each
 from workers.trace.known import Made, Tags
 
 _SHARED = 0.5  # two stretches are the same when they share this part of the shorter one
@@ -41,27 +42,26 @@ class _Heard:
 
     generation_id: uuid.UUID
     match: Match
-    bound: float
 
 
 def best_mark(readings: Sequence[Reading], tags: Mapping[int, Tags], searches: int) -> MarkHit | None:
     """The best of all tags over all readings, each compared with the tags of its key; None when either is missing.
 
     `searches` counts this search and those before it on the same query: the bound is for all of them together.
-    A tag that is found only in another stretch is no rival but another clip. One pass over the tags for each reading.
+    A tag that is found only in another stretch is no rival but another clip.
     """
     heard = _heard(readings, tags, searches)
     if not heard:
         return None
     best = max(heard, key=lambda each: each.match.z)
-    rivals, elsewhere = _others(best, [each for each in heard if each.bound <= ACCEPT_BOUND])
+    rivals, elsewhere = _others(best, [each for each in heard if each.match.accepted])
     return MarkHit(
         found=MarkFound(
             generation_id=best.generation_id,
             z=best.match.z,
             z_generation=best.match.z_generation,
             runner_up_z=max([best.match.runner_up_z, *rivals]),
-            bound=best.bound,
+            bound=best.match.bound,
         ),
         match=best.match,
         tags=sum(len(each.ids) for each in tags.values()),
@@ -71,16 +71,20 @@ def best_mark(readings: Sequence[Reading], tags: Mapping[int, Tags], searches: i
 
 
 def _heard(readings: Sequence[Reading], tags: Mapping[int, Tags], searches: int) -> list[_Heard]:
-    known = {epoch: each for epoch, each in tags.items() if len(each.ids)}
-    pairs = [(reading, known[reading.epoch or 0]) for reading in readings if (reading.epoch or 0) in known]
-    comparisons = sum(len(each.ids) for _, each in pairs)
+    """The best tag of every reading, with the bound of the whole search."""
+    comparisons = {epoch: len(tags[epoch].ids) * count for epoch, count in _epochs(readings).items() if epoch in tags}
     heard = []
-    for reading, issued in pairs:
-        match = nearest([reading], issued.rows, searches)
-        if match is not None:  # its bound is for one reading among the tags of its key
-            whole = match.bound * comparisons / len(issued.ids)
-            heard.append(_Heard(issued.ids[match.index], replace(match, bound=whole, hypotheses=len(pairs)), whole))
+    for epoch, compared in comparisons.items():
+        of_epoch = [reading for reading in readings if (reading.epoch or 0) == epoch]
+        for match in nearest_each(of_epoch, tags[epoch].rows, searches):  # their bounds know nothing of other keys
+            whole = replace(match, bound=match.bound * sum(comparisons.values()) / compared)
+            heard.append(_Heard(tags[epoch].ids[match.index], whole))
     return heard
+
+
+def _epochs(readings: Sequence[Reading]) -> Counter[int]:
+    """How many readings were made under each key."""
+    return Counter(reading.epoch or 0 for reading in readings)
 
 
 def _others(best: _Heard, sure: Sequence[_Heard]) -> tuple[list[float], int]:
@@ -119,15 +123,14 @@ def presence(readings: Sequence[Reading], clips: Sequence[Made]) -> Presence | N
     Says nothing unless `bound` is small and `margin` clear.
     """
     best: Presence | None = None
-    comparisons = sum(sum((r.epoch or 0) == clip.key_epoch for r in readings) for clip in clips)
-    for epoch in sorted({clip.key_epoch for clip in clips}):
+    clips_of = Counter(clip.key_epoch for clip in clips)
+    comparisons = sum(clips_of[epoch] * count for epoch, count in _epochs(readings).items())
+    for epoch in clips_of:
         of_epoch = [clip for clip in clips if clip.key_epoch == epoch]
         rows = np.frombuffer(b"".join(clip.tag for clip in of_epoch), np.uint8).reshape(-1, 16)
-        for reading in readings:
-            if (reading.epoch or 0) != epoch:
-                continue
-            match = nearest([reading], rows)
-            if match is not None and (best is None or match.z > best.z):
-                bound = match.bound * comparisons / len(of_epoch)
-                best = Presence(of_epoch[match.index].generation_id, match.z, bound, match.z - match.runner_up_z)
+        for match in nearest_each([reading for reading in readings if (reading.epoch or 0) == epoch], rows):
+            if best is None or match.z > best.z:
+                chosen = of_epoch[match.index].generation_id
+                bound = false_match_bound(match.z, 1, comparisons)
+                best = Presence(chosen, match.z, bound, match.z - match.runner_up_z)
     return best

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from app.provenance.findings import Channel, Evidence, Matched
 from app.provenance.models import Verdict
 from app.provenance.rules import CONFIRM_RATE, Conclusion, Informed, PrintFound, combine
+from workers.marks import informed
 from workers.marks.detect import Reading
 from workers.marks.informed import Stretch, twins
 from workers.trace import told
@@ -34,6 +35,8 @@ PRESENCE_MARGIN = 2.0
 """By how much z of a clip must beat that of its rivals, to be told from them by its tag."""
 MOST_TWINS = 8
 """Stored originals that are fetched to be compared; more rivals stay undecided unless their marks can be read."""
+MARKED_AGAIN_SECONDS = 120.0
+"""How far into an original a stretch may end to be compared with the original marked again: all before it is marked."""
 _AROUND = 0.5  # seconds on either side of the stretch that the mark is read in
 _TIME_STEPS = (-0.004, -0.002, 0.0, 0.002, 0.004)  # around the speed of the fingerprint
 _PITCH_STEP = 2 ** (1 / 48)  # that of the fingerprint's search
@@ -62,15 +65,21 @@ class Findings:
 
 
 def find(
-    audio: Floats, known: Known, signed: uuid.UUID | None = None, watch: Watch = lambda _share, _step: None
+    audio: Floats,
+    known: Known,
+    signed: uuid.UUID | None = None,
+    watch: Watch = lambda _share, _step: None,
+    *,
+    thorough: bool = True,
 ) -> Findings:
     """Search everything known for where `audio`, mono float32 at 16 kHz, comes from.
 
     `signed` is the generation that intact credentials of the file name. The evidence is that of mark, fingerprint and
-    words; that of the credentials is the caller's. Time is bounded for up to 600 s of audio; what is longer is not
+    words; that of the credentials is the caller's. Without `thorough` the slow searches are left out: for marks over
+    all changes of speed and pitch, and for words. Time is bounded for up to 600 s of audio; what is longer is not
     looked at.
     """
-    return _Search(audio, known, signed, watch).run()
+    return _Search(audio, known, signed, watch).run(thorough=thorough)
 
 
 class _Search:
@@ -89,7 +98,8 @@ class _Search:
         self.candidates: int | None = None
         self.seconds: dict[str, float] = {}
 
-    def run(self) -> Findings:
+    def run(self, *, thorough: bool) -> Findings:
+        """Channel after channel."""
         self.watch(0.0, "looking for the mark")
         self._read_mark("plain", self.audio, "mark")
         self.watch(0.2, "comparing fingerprints")
@@ -97,11 +107,11 @@ class _Search:
         if self.hit is not None and not self._sure_of_mark():
             self.watch(0.4, "comparing with the original")
             self._inform(self.hit)
-        if self.hit is None and not self._sure_of_mark():
+        if thorough and self.hit is None and not self._sure_of_mark():
             self.watch(0.5, "looking for a changed copy")
             self._read_mark("full", self.audio[: int(FULL_SECONDS * RATE)], "changed copy")
         conclusion = self._conclude()
-        if conclusion.verdict is Verdict.NO_EVIDENCE and self.signed is None:
+        if thorough and conclusion.verdict is Verdict.NO_EVIDENCE:
             self.watch(0.8, "listening to the words")
             with self._timed("words"):
                 self.words, self.heard = hear(self.audio, self.known)
@@ -182,10 +192,12 @@ class _Search:
         audio = self.audio[int(start * RATE) : int((where.query_to + _AROUND) * RATE)]
         readings = self._read_mark(_pairs(where.speed, where.pitch), audio, "mark of the candidate", start)
         with self._timed("informed"):
-            self.tested = self._present(hit, readings) or self._twins(hit)
+            self.tested = self._present(hit, readings) or self._compared(hit)
         if self.tested is not None and self.tested.decided:
-            informed = Informed(self.tested.generation_id, self.tested.bound)
-            self.found = replace(self.found, informed=informed)
+            test = Informed(self.tested.generation_id, self.tested.bound)
+            self.found = replace(self.found, informed=test)
+        if self.tested is not None and self.tested.absent:
+            self.found = replace(self.found, absent=True)
         if self._sure_of_mark():
             others = {self._marked()} - {None} - hit.generations
             fine = self._incomparable(hit, {each for each in others if each is not None})
@@ -198,9 +210,9 @@ class _Search:
             return None
         return Tested("presence", found.generation_id, found.z, found.bound, True)
 
-    def _twins(self, hit: PrintHit) -> Tested | None:
-        """Which rival's original the query is a copy of; None without originals, or with too many rivals."""
-        if not 2 <= len(hit.equals) <= MOST_TWINS or (self.found is not None and self.found.unseen):
+    def _compared(self, hit: PrintHit) -> Tested | None:
+        """The query compared with the stored originals; None without them, or with too many rivals."""
+        if len(hit.equals) > MOST_TWINS or (len(hit.equals) > 1 and self.found is not None and self.found.unseen):
             return None
         begin = max(each.where.query_from for each in hit.equals)
         stretches = []
@@ -209,12 +221,28 @@ class _Search:
             if original is None:
                 return None
             stretches.append(_stretch(each, begin, original))
+        return self._twins(hit, stretches) if len(stretches) > 1 else self._mark_of(hit.best, stretches[0])
+
+    def _twins(self, hit: PrintHit, stretches: Sequence[Stretch]) -> Tested | None:
+        """Which rival's original the query is a copy of."""
         decision = twins(self.audio, stretches)
         if decision is None:
             return None
         decided = decision.clear and decision.bound <= CONFIRM_RATE
         chosen = hit.equals[decision.index].made.generation_id
         return Tested("twins", chosen, decision.z, decision.bound, decided)
+
+    def _mark_of(self, best: Explained, stretch: Stretch) -> Tested | None:
+        """Whether the mark of the only clip that sounds so is in the query, or clearly not."""
+        if best.where.original_to > MARKED_AGAIN_SECONDS:
+            return None
+        original = stretch.original[: int((best.where.original_to + _AROUND) * RATE)]
+        again = self.known.marked_again(best.made, original)
+        found = informed.presence(self.audio, replace(stretch, original=original), again)
+        if found is None:
+            return None
+        decided = found.clear and found.bound <= CONFIRM_RATE
+        return Tested("presence", best.made.generation_id, found.z, found.bound, decided, found.absent)
 
     def _findings(self, conclusion: Conclusion) -> Findings:
         evidence: list[Evidence] = [told.of_mark(self.mark, self.tested, sum(len(t.ids) for t in self.tags.values()))]

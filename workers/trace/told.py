@@ -30,6 +30,8 @@ class Tested:
     z: float
     bound: float
     decided: bool
+    absent: bool = False
+    """The sound is there, and its mark is clearly not."""
 
 
 def of_credentials(reading: CredentialReading, known: bool) -> CredentialsEvidence:
@@ -68,21 +70,24 @@ def of_mark(hit: MarkHit | None, tested: Tested | None, tags: int) -> MarkEviden
         "to_seconds": round(reading.end, 2),
         "pitch_scale": round(reading.pitch_scale, 4),
         "time_scale": round(reading.time_scale, 4),
-        "sentence": _mark_sentence(hit, tested if informed else None),
+        "sentence": _mark_sentence(hit, tested),
     }
-    if tested is not None and tested.decided:
+    if tested is not None and (tested.decided or tested.absent):
         told |= {"informed": tested.how, "informed_z": round(tested.z, 2), "informed_bound": tested.bound}
     if hit.elsewhere:
         told["elsewhere"] = hit.elsewhere
     return told
 
 
-def _mark_sentence(hit: MarkHit, informed: Tested | None) -> str:
+def _mark_sentence(hit: MarkHit, tested: Tested | None) -> str:
     reading, agreeing = hit.match.reading, 128 - hit.match.errors
+    informed = tested if tested is not None and tested.decided and not hit.accepted else None
     if informed is not None and informed.how == "presence":
         return "Too little of a mark is left to be found blind, but the mark of the clip that sounds the same is in it."
     if informed is not None:
         return "Several clips sound the same. Compared with their originals, the file shows the mark of one of them."
+    if not hit.accepted and tested is not None and tested.absent:
+        return "The file has the sound of a clip without its mark: from elsewhere, or somebody took the mark out."
     if not hit.accepted:
         what = f"the best of {hit.tags:,} issued marks agrees in {agreeing} of 128 bits"
         return f"No mark was found: {what}, as chance would."
