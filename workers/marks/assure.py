@@ -12,12 +12,17 @@ import soxr
 from scipy.signal import butter, sosfilt
 
 from workers.marks import spectrum
+from workers.marks.harm import harm
 from workers.marks.matching import accept_z, nearest
 from workers.marks.spectrum import PERIOD_SAMPLES, RATE, WINDOW, Floats
 from workers.marks.stream import STRENGTH_DB, checked_audio
 from workers.marks.watermark import Watermark
 
-RAISED_DB = 4.0  # the second try
+RAISED_DB = 4.0  # the second try, where the sound allows it
+MOST_HARM = 12.5  # see `harm`: PESQ-WB of 4.2 or more in all of 32 clips that had no more
+LEAST_DB = 1.5  # weaker, a mark is lost in the first bad copy
+_WEAKER = 0.9  # each try is at least so much weaker
+_WORTH_RAISING = 1.1  # less than so many times the strength would change little
 TARGET_TAGS, TARGET_HYPOTHESES = 10_000_000, 8  # a clip must be found among so many: z of at least 7.4
 REQUIRED_Z = accept_z(TARGET_TAGS, TARGET_HYPOTHESES)
 SHORT_SECONDS = 1.5  # of speech: below this no promise is made
@@ -39,6 +44,7 @@ class Marked:
 
     pcm: Floats
     strength_db: float  # that was used in the end
+    harm: float  # to the sound, see `workers.marks.harm`; MOST_HARM at the most unless even LEAST_DB is heard
     z_clean: float  # agreement with its own tag as marked, 11.3 at the most
     z_attacked: float  # the worst after each attack; below `REQUIRED_Z` the clip may not survive a bad copy
     too_short_to_trace: bool  # under 1.5 s of speech and not robust: the mark alone may not trace a copy
@@ -52,6 +58,8 @@ class Marked:
 def embed_checked(mark: Watermark, pcm: Floats, sample_rate: int, tag: bytes) -> Marked:
     """Marks a clip, attacks it (telephone, Opus 12k), reads it, and marks stronger, once, if that fails.
 
+    Never so strongly that it harms the sound by more than MOST_HARM: a delicate clip gets less than the usual strength.
+
     Takes what `Watermark.embed` takes. Raises MarkFailed when the clip holds nothing that can carry a mark
     (silence, a tone), or when at least 1.5 s of speech can't be read back even clean. A shorter clip is marked as
     well as it goes and says so.
@@ -59,9 +67,14 @@ def embed_checked(mark: Watermark, pcm: Floats, sample_rate: int, tag: bytes) ->
     seconds = speech_seconds(pcm, sample_rate)
     if seconds < LEAST_SECONDS:
         raise MarkFailed("The clip is silent or a steady tone: there is nothing that can carry a mark.")
-    tries = [_attempt(mark, pcm, sample_rate, tag, STRENGTH_DB, seconds < SHORT_SECONDS)]
-    if not tries[0].robust:
-        tries.append(_attempt(mark, pcm, sample_rate, tag, RAISED_DB, seconds < SHORT_SECONDS))
+    first = _unharmed(mark, pcm, sample_rate, tag)
+    tries = [_tested(mark, *first, sample_rate, tag, short=seconds < SHORT_SECONDS)]
+    strength, harmed = first[1:]
+    raised = min(RAISED_DB, strength * MOST_HARM / max(harmed, 1e-3))
+    if not tries[0].robust and raised >= strength * _WORTH_RAISING:
+        second = _embedded(mark, pcm, sample_rate, tag, raised)
+        if second[2] <= MOST_HARM:
+            tries.append(_tested(mark, *second, sample_rate, tag, short=seconds < SHORT_SECONDS))
     best = max(tries, key=lambda marked: marked.z_attacked)
     if best.z_clean < REQUIRED_Z and not best.too_short_to_trace:
         raise MarkFailed(
@@ -80,8 +93,24 @@ def speech_seconds(pcm: Floats, sample_rate: int) -> float:
     return float(np.sum(weight.mean(axis=1) > 0.1)) * PERIOD_SAMPLES / spectrum.PERIOD / RATE
 
 
-def _attempt(mark: Watermark, pcm: Floats, sample_rate: int, tag: bytes, strength_db: float, short: bool) -> Marked:
-    marked = mark.embed(pcm, sample_rate, tag, strength_db)
+def _embedded(mark: Watermark, pcm: Floats, rate: int, tag: bytes, strength_db: float) -> tuple[Floats, float, float]:
+    """Marked audio, its strength, and its harm."""
+    marked = mark.embed(pcm, rate, tag, strength_db)
+    return marked, strength_db, harm(pcm, marked, rate)
+
+
+def _unharmed(mark: Watermark, pcm: Floats, sample_rate: int, tag: bytes) -> tuple[Floats, float, float]:
+    """Marked at the usual strength, or at less where that would be heard."""
+    made = _embedded(mark, pcm, sample_rate, tag, STRENGTH_DB)
+    while made[2] > MOST_HARM and made[1] > LEAST_DB:
+        weaker = max(made[1] * min(MOST_HARM / made[2], _WEAKER), LEAST_DB)
+        made = _embedded(mark, pcm, sample_rate, tag, weaker)
+    return made
+
+
+def _tested(
+    mark: Watermark, marked: Floats, strength_db: float, harmed: float, sample_rate: int, tag: bytes, *, short: bool
+) -> Marked:
     own = np.frombuffer(tag, np.uint8)[None]
 
     def agreement(audio: Floats, rate: int) -> float:
@@ -93,6 +122,7 @@ def _attempt(mark: Watermark, pcm: Floats, sample_rate: int, tag: bytes, strengt
     return Marked(
         pcm=marked,
         strength_db=strength_db,
+        harm=harmed,
         z_clean=max(agreement(piece, sample_rate) for piece in pieces),
         z_attacked=min(attacked),
         too_short_to_trace=short and min(attacked) < REQUIRED_Z,
@@ -123,7 +153,9 @@ def low_bit_rate(pcm: Floats, sample_rate: int) -> tuple[Floats, int]:
     samples = np.clip(soxr.resample(pcm, sample_rate, RATE) * 32767, -32768, 32767).astype(np.int16)
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as out:
-        stream = out.add_stream("libopus", rate=RATE, layout="mono", options={"application": "voip"})
+        stream = out.add_stream(
+            "libopus", rate=RATE, layout="mono", options={"application": "voip", "compression_level": "4"}
+        )
         stream.bit_rate = _OPUS_BITS_PER_SECOND
         frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate = RATE

@@ -80,7 +80,8 @@ def evidence(matches: Floats) -> Floats:
     bits = np.abs(matches[..., 1:] * np.float32(_SOFT_GAIN))  # log cosh of these, without overflow
     beyond = np.log(np.exp(-2 * bits) + 1)
     beyond += bits
-    return np.asarray(beyond.sum(axis=-1) - BITS * _LOG_2 + _SOFT_GAIN * PILOT * matches[..., 0], dtype=np.float32)
+    pilot = np.maximum(matches[..., 0], 0)  # one that was learnt from many clips and taken out speaks not against bits
+    return np.asarray(beyond.sum(axis=-1) - BITS * _LOG_2 + _SOFT_GAIN * PILOT * pilot, dtype=np.float32)
 
 
 def fold(statistic: Floats) -> Floats:

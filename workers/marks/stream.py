@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOWEST_RATE, HIGHEST_RATE = 8_000, 48_000
 STRENGTH_DB = 3.0
-SEGMENT_SECONDS = 4  # marked as one piece; the last one is 2 to 6 s
+SEGMENT_SECONDS = 3  # marked as one piece, the last one 1.5 to 4.5 s; 4 and 6 s were no better
 LATENCY_SECONDS = 1.5 * SEGMENT_SECONDS  # of audio that is held back, besides some milliseconds of the filters
 
 _SLOT_SAMPLES = SLOT * HOP

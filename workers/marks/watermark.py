@@ -20,7 +20,8 @@ from workers.marks import detect
 from workers.marks.detect import Reading, Search
 from workers.marks.pattern import Pattern
 from workers.marks.spectrum import RATE, Floats
-from workers.marks.stream import STRENGTH_DB, MarkStream, checked_audio
+from workers.marks.stream import STRENGTH_DB as STRENGTH_DB  # the default strength, for those who embed
+from workers.marks.stream import MarkStream, checked_audio
 
 
 class Watermark:
