@@ -13,6 +13,7 @@ from workers.audio.resample import resample
 from workers.audio.speakers import ACCEPT, match, voiceprint
 from workers.audio.vad import cut, speech_segments
 from workers.intake import voiceprint_of
+from workers.own_clips import SAYS, made_here
 from workers.recordings import cleaned, decoded, keep
 from workers.runtime import Held, JobFailure, each
 from workers.tools import Tools
@@ -64,6 +65,9 @@ def _hear(held: Held, tools: Tools, consent: Consent, sample: Sample, recording:
     drawn = peaks(heard)
     key = f"consents/{consent.id}/clean.flac"
     keep(key, cleaned([recording]), tools)
+    own = made_here(recording.pcm, recording.sample_rate, tools)
+    if own is not None:
+        return ConsentFindings(None, {}, drawn, key, {"code": "consent.made_here", "message": SAYS}, own)
     speech = cut(heard, speech_segments(heard))
     seconds = len(speech) / 16_000
     if seconds < SHORTEST_SPEECH:

@@ -21,6 +21,7 @@ from workers.audio.peaks import peaks
 from workers.audio.prosody import prosody
 from workers.audio.resample import resample
 from workers.audio.speakers import Voiceprint, voiceprint
+from workers.own_clips import SAYS, made_here
 from workers.recordings import CLEAN_RATE, cleaned, decoded, keep
 from workers.runtime import Held, JobFailure, each
 from workers.tools import Tools
@@ -77,6 +78,10 @@ def _measure(held: Held, tools: Tools, pieces: Sequence[Decoded]) -> SampleFindi
         max_speech_seconds=limits.max_speech.total_seconds(),
     )
     clean = cleaned(pieces)
+    own = made_here(clean, CLEAN_RATE, tools)
+    if own is not None:
+        reason = {"code": "sample.made_here", "message": SAYS}
+        return SampleFindings([], [reason], {}, report.speech_seconds, peaks(clean), None, own)
     checks = [asdict(check) for check in report.checks]
     drawn = peaks(clean)
     if not report.accepted:

@@ -29,6 +29,7 @@ KINDS = {
     SignalKind.TEXT_RULE: "Text rule",
     SignalKind.LEAKED_KEY: "Leaked key",
     SignalKind.VERIFICATION: "Identity",
+    SignalKind.MARKED_UPLOAD: "Upload made here",
 }
 
 

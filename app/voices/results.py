@@ -1,16 +1,21 @@
 """What the workers found, written down: checks of a sample, a consent compared, a voice made; and what follows.
 
+A recording that carries our own mark is turned down, whoever had it made, and moderators hear of it: nobody's consent
+comes out of a voice that was cloned here, and no voice is cloned from one.
+
 Each is called inside the transaction that finishes the job.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.accounts.signals import SignalKind, raise_signal
 from app.core.audit import Actor
 from app.core.db import now
 from app.core.states import lock, move
@@ -35,6 +40,8 @@ class SampleFindings:
     speech_seconds: float
     peaks: Sequence[float]
     audio_key: str | None
+    made_here: uuid.UUID | None = None
+    """The generation that the recordings are a copy of."""
 
 
 def sample_checking(session: Session, sample: Sample) -> None:
@@ -50,6 +57,8 @@ def sample_judged(session: Session, sample: Sample, findings: SampleFindings) ->
     sample.checks, sample.reasons = list(findings.checks), list(findings.reasons)
     sample.measures, sample.peaks = findings.measures, list(findings.peaks)
     sample.speech_seconds, sample.audio_key = findings.speech_seconds, findings.audio_key
+    if findings.made_here is not None:
+        _tell_moderators(session, voice, "sample", sample.id, findings.made_here)
     if findings.reasons:
         _reject(session, voice, sample)
         return
@@ -76,11 +85,16 @@ class ConsentFindings:
     peaks: Sequence[float]
     audio_key: str | None
     problem: dict[str, str] | None = None
+    made_here: uuid.UUID | None = None
+    """The generation that the recording is a copy of."""
 
 
 def consent_heard(session: Session, consent: Consent, findings: ConsentFindings, *, speech_queue: str) -> None:
     """Settle a consent from what was heard, and clone the voice when it is in force."""
-    lock(session, session.get_one(Voice, consent.voice_id))
+    voice = session.get_one(Voice, consent.voice_id)
+    lock(session, voice)
+    if findings.made_here is not None:
+        _tell_moderators(session, voice, "consent", consent.id, findings.made_here)
     consent.peaks, consent.audio_key = list(findings.peaks), findings.audio_key
     if findings.reading is None:
         consent.reasons = [
@@ -103,6 +117,16 @@ def consent_heard(session: Session, consent: Consent, findings: ConsentFindings,
         consents.put_in_force(session, consent, CONSENT_CHECK, speech_queue=speech_queue)
     else:
         move(session, consent, judgement.state, CONSENT_CHECK, facts=consent.scores)
+
+
+def _tell_moderators(session: Session, voice: Voice, what: str, upload_id: uuid.UUID, generation_id: uuid.UUID) -> None:
+    assert voice.account_id is not None, "stock voices have no recordings"
+    summary = f"The {what} uploaded for a voice is a copy of a clip that was made here."
+    facts = {"voice": voice.public_id, "generation": str(generation_id)}
+    reference = f"{what}:{upload_id}"
+    raise_signal(
+        session, voice.account_id, SignalKind.MARKED_UPLOAD, reference, summary, actor=INTAKE, facts=facts
+    )
 
 
 def voice_made(session: Session, voice: Voice, *, engine: str, artefact_key: str) -> None:

@@ -18,6 +18,7 @@ from app.voices import consents, service
 from app.voices.models import Consent, ConsentState, SampleState, Voice, VoiceState
 from tests.conftest import make_settings
 from tests.world import World, actor_of
+from workers.keys import init_keys
 from workers.runtime import work_off
 from workers.tools import Tools
 
@@ -39,6 +40,7 @@ class Ears:
     """A world with a draft voice whose sample the real intake has judged."""
 
     def __init__(self, settings: Settings) -> None:
+        init_keys(settings.key_directory, settings.voices.service_name)
         self.tools = Tools(settings)
         self.world = World(settings, self.tools.databases)
         self.account = self.world.account()
