@@ -24,7 +24,8 @@ from app.core.errands import LEASE, CannotBeDone, Errand, ErrandFacts
 from app.core.errors import DomainError
 from app.core.telemetry import bound
 from app.privacy import deletion, exports
-from workers import checkpoints, erase, export, retention
+from app.provenance.evidence.service import EVIDENCE
+from workers import checkpoints, erase, evidence, export, retention
 from workers.runtime import STUCK
 from workers.tools import Tools
 
@@ -61,6 +62,7 @@ HANDLERS: Mapping[str, Handler] = {
     incoming.EVENT: _handle_event,
     outgoing.CALL: _make_call,
     exports.EXPORT: export.export,
+    EVIDENCE: evidence.make,
     deletion.ERASE: erase.erase,
     erasing.KIND: erase.erase_objects,
 }

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.identity import SignedInModerator, acting, looking
 from app.accounts.models import Account
+from app.console import evidence
 from app.core import audit
 from app.core.errors import Invalid, NotFound
 from app.core.services import Services, services_of
@@ -131,7 +132,8 @@ def _result_page(
     with acting(services, caller) as (session, account):
         query = read_trace(session, trace_id, caller.actor)
         live = query.state is TraceState.WAITING
-        return page(request, template, account, trace=_result(session, query), live=live)
+        card = evidence.card(session, query)
+        return page(request, template, account, trace=_result(session, query), live=live, evidence=card)
 
 
 def _result(session: Session, query: TraceQuery) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from app.core.states import move
 from app.privacy import wiping
 from app.privacy.models import DataExport, ExportState
 from app.provenance.detection import service as detection
+from app.provenance.evidence.models import BundleState, EvidenceBundle
 from app.provenance.models import TraceQuery, TraceState
 from app.settings import Settings
 from app.speech.models import Generation
@@ -41,6 +42,7 @@ def end_retention(session: Session, settings: Settings) -> dict[str, int]:
         "readings": _end_readings(session, moment - times.rejected_samples),
         "sentences": _end_sentences(session, moment - times.rejected_samples),
         "traces": _end_traces(session, moment - times.trace_files),
+        "evidence": _end_evidence(session, moment - times.trace_files),
         "askers": detection.forget_askers(session, moment - detection.ASKER_KEPT, AT_ONCE),
         "detections": detection.give_up_waiting(session, moment - detection.WAITS_AT_MOST, AT_ONCE),
     }
@@ -133,4 +135,20 @@ def _end_traces(session: Session, before: datetime) -> int:
     found = session.scalars(query.limit(AT_ONCE)).all()
     for trace in found:
         forget_objects(session, f"trace:{trace.id}", wiping.wipe_trace(trace))
+    return len(found)
+
+
+def _end_evidence(session: Session, before: datetime) -> int:
+    """Evidence bundles, under the rules of the files that they are about. That they were made stays in the audit."""
+    named = select(TraceQuery.id).join(Generation, Generation.id == TraceQuery.generation_id)
+    query = select(EvidenceBundle).where(
+        EvidenceBundle.state != BundleState.WAITING,
+        EvidenceBundle.created_at < before,
+        EvidenceBundle.asked_by.not_in([str(account_id) for account_id in held_accounts(session)]),
+        ~named.where(TraceQuery.id == EvidenceBundle.trace_query_id, held(Generation.account_id)).exists(),
+    )
+    found = session.scalars(query.limit(AT_ONCE)).all()
+    for bundle in found:
+        forget_objects(session, f"evidence:{bundle.id}", [bundle.storage_key] if bundle.storage_key else [])
+        session.delete(bundle)
     return len(found)
