@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo up test test-services test-long docs lint lock clean setup
+.PHONY: demo up test test-services test-long bench-trace docs lint lock clean setup
 
 demo: $(VENV)/.default            ## the main job on real audio; SAMPLE=, CONSENT= and STATEMENT= take your own files
 	$(BIN)/vouch demo $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(CONSENT),--consent "$(CONSENT)") \
@@ -23,6 +23,10 @@ test-services: $(VENV)/.dev       ## the whole flow on PostgreSQL with Redis and
 
 test-long: $(VENV)/.dev           ## the tests that make test runs in a short form, in full: a thousand events of the payment provider
 	VOUCH_TEST_FULL=1 $(BIN)/pytest tests/billing/test_webhooks.py
+
+bench-trace: $(VENV)/.dev         ## how well copies are traced, measured anew, an hour or so: see docs/provenance.md; CORPUS=, SHARED=, WORK=, INDEX=
+	OMP_NUM_THREADS=1 $(BIN)/python -m benches.trace --write $(if $(CORPUS),--corpus "$(CORPUS)") $(if $(SHARED),--shared "$(SHARED)") \
+	  $(if $(WORK),--work "$(WORK)") $(if $(INDEX),--index "$(INDEX)") --command "make bench-trace"
 
 docs: $(VENV)/.dev                ## the tables of docs/gate.md and docs/privacy.md, from those that the code and the tests go by
 	$(BIN)/python -m tests.rules.write_gate_doc

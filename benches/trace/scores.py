@@ -46,4 +46,4 @@ def _binomial_cdf(hits: int, of: int, share: float) -> float:
 
 def percent(share: float) -> str:
     """99.5 %, or 100 %."""
-    return "100 %" if share == 1 else f"{math.floor(share * 1000) / 10:.1f} %"
+    return "100 %" if share == 1 else f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %"
