@@ -1,163 +1,158 @@
-"""Measures the keyed mark: traced share and z after each attack, sound quality, and cost.
+"""Measures the keyed mark alone: traced share after each attack by groups of voices, false matches, quality, and cost.
 
-OMP_NUM_THREADS=1 python -m benches.watermark --shared ../shared --clips 40
+OMP_NUM_THREADS=1 python -m benches.watermark --shared ../shared --corpus FOLDER --tags 10000000
 
-Needs recordings that the repository does not hold: speech (flac), rooms and noise (wav), in folders of those
-names below --shared. PESQ is measured where the package `pesq` can be imported. Every clip has another tag
-and all are searched among 10^5 random ones; "traced" means accepted by the rule of workers/marks/matching.py,
-"wrong" that another tag was accepted.
+Reports on voices that no part of the mark was chosen or trained with: readers of speech/dev below --shared (their sex
+is in SPEAKERS.TXT), readers of speech/cohort that benches/mark_training kept for development, and the half of the
+engine's voices in --corpus (a folder of benches/trace/corpus.py) that it did not train with. The attacks are those of
+benches/trace/suite.py that have a goal for the mark alone, and the measured rooms. "Traced" is what the rule of
+workers/marks/matching.py accepts among --tags issued tags. All tags are scanned for the first --scan clips of each
+attack, where "wrong" would count another tag that is accepted; for the others the own tag is held against the same
+threshold. PESQ is measured where the package `pesq` can be imported.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import io
 import time
-from collections.abc import Callable
-from fractions import Fraction
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
-import soxr
-from scipy.signal import fftconvolve
+from numpy.typing import NDArray
 
+from benches.mark_training.data import readers, voices
+from benches.trace.attacks import RATE, Floats, load, resampled
+from benches.trace.materials import Materials
+from benches.trace.suite import Attack, suite
 from workers.audio.noise import cleanness
 from workers.marks import assure
-from workers.marks.detect import Search
-from workers.marks.matching import ACCEPT_BOUND, Match, accept_z, nearest
-from workers.marks.spectrum import RATE, Floats, power, stft
-from workers.marks.stream import STRENGTH_DB
-from workers.marks.watermark import Watermark
+from workers.marks.matching import ACCEPT_BOUND, accept_z, false_match_bound, nearest
+from workers.marks.pattern import signs
+from workers.marks.spectrum import power, stft
+from workers.marks.watermark import STRENGTH_DB, Watermark
 
-SECONDS = 5
-TAGS = 100_000
-Attack = Callable[[Floats], tuple[Floats, int]]
-
-
-def load(source: Path | io.BytesIO, rate: int = RATE) -> Floats:
-    """Any audio file as mono float32."""
-    resampler = av.AudioResampler("flt", "mono", rate)
-    with av.open(source, "r") as container:
-        frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
-        frames += resampler.resample(None)
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+Tags = NDArray[np.uint8]
+GROUPS = ("human f", "human m", "readers", "engine f", "engine m")
+SHORT_SECONDS, LONG_SECONDS = 3, 10
+EXTRA = ("gain", "polarity", "eq", "dynamics", "rir1", "rir2", "rir3", "rir4", "recorded-10", "babble-10", "other+0")
 
 
-def encoded(audio: Floats, codec: str, container: str, bits: int = 0, rate: int = RATE) -> tuple[Floats, int]:
-    """Through a codec at a sample rate, and back to 16 kHz."""
-    file = io.BytesIO()
-    samples = np.clip(np.round(soxr.resample(audio, RATE, rate) * 32767), -32768, 32767).astype(np.int16)
-    with av.open(file, "w", format=container) as out:
-        stream = out.add_stream(codec, rate=rate, layout="mono")
-        if bits:
-            stream.bit_rate = bits
-        resampler = av.AudioResampler(stream.format.name, "mono", rate, frame_size=stream.frame_size or 0)
-        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        frame.sample_rate = rate
-        pieces = [*resampler.resample(frame), *resampler.resample(None)]
-        out.mux([packet for piece in [*pieces, None] for packet in stream.encode(piece)])
-    file.seek(0)
-    return load(file), RATE
+@dataclass(frozen=True)
+class Voice:
+    """A clip before it is marked."""
+
+    group: str
+    name: str
+    pcm: Floats
+    rate: int
+
+    def first(self, seconds: float) -> Floats:
+        """Its beginning."""
+        return self.pcm[: int(seconds * self.rate)]
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / self.rate
 
 
-def filtered(audio: Floats, name: str, options: str) -> tuple[Floats, int]:
-    """Through a filter of libavfilter."""
-    graph = av.filter.Graph()
-    source = graph.add_abuffer(format="flt", sample_rate=RATE, layout="mono", time_base=Fraction(1, RATE))
-    step, sink = graph.add(name, options), graph.add("abuffersink")
-    source.link_to(step)
-    step.link_to(sink)
-    graph.configure()
-    frame = av.AudioFrame.from_ndarray(audio[None], format="flt", layout="mono")
-    frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), 0
-    graph.push(frame)
-    graph.push(None)
-    out = []
-    while True:
-        try:
-            out.append(graph.pull().to_ndarray()[0])
-        except av.EOFError:
-            return np.concatenate(out), RATE
+def heard(shared: Path, corpus: Path, each: int) -> list[Voice]:
+    """Clips of at least five seconds, at most `each` of a voice."""
+    lines = [line.split("|") for line in (shared / "speech/SPEAKERS.TXT").read_text().splitlines() if line[:1] != ";"]
+    sexes = {fields[0].strip(): fields[1].strip().lower() for fields in lines if len(fields) > 1}
+    found: list[Voice] = []
+    for folder in sorted((shared / "speech/dev").iterdir()):
+        group = f"human {sexes[folder.name]}"
+        found += _longest(group, sorted(folder.rglob("*.flac")), RATE, each)
+    found += [clip for path in readers(shared)[1] for clip in _longest("readers", [path], RATE, 1)]
+    for voice in voices(corpus)[1]:
+        sex = sexes[voice.removeprefix("real_")] if voice.startswith("real_") else voice[1]
+        found += _longest(f"engine {sex}", sorted(corpus.glob(f"{voice}-*.wav")), 24_000, each)
+    return found
 
 
-def speed(audio: Floats, factor: float) -> tuple[Floats, int]:
-    """Played faster: pitch and time together."""
-    return np.asarray(soxr.resample(audio, RATE * factor, RATE), np.float32), RATE
+def _longest(group: str, files: Sequence[Path], rate: int, each: int) -> list[Voice]:
+    clips = [Voice(group, path.stem, load(path, rate), rate) for path in files]
+    return sorted((clip for clip in clips if clip.seconds >= 5), key=lambda clip: -clip.seconds)[:each]
 
 
-def pitch(audio: Floats, semitones: float) -> tuple[Floats, int]:
-    """Higher at the same length."""
-    factor = 2 ** (semitones / 12)
-    return filtered(speed(audio, factor)[0], "atempo", str(1 / factor))
+class Marked:
+    """Clips under one key, each with its own tag; made when they are first asked for."""
+
+    def __init__(
+        self, mark: Watermark, clips: Sequence[Voice], tags: Tags, strength: float, materials: Materials
+    ) -> None:
+        self.mark, self.clips, self.tags = mark, clips, tags
+        self._strength, self._materials = strength, materials
+        self._made: dict[tuple[int, float], Floats] = {}
+
+    def copy(self, k: int, attack: Attack) -> Floats | None:
+        """What the attack leaves of clip `k`, 16 kHz; None where the clip is too short for it."""
+        clip = self.clips[k]
+        if clip.seconds < attack.longer_than:
+            return None
+        whole = SHORT_SECONDS if attack.shorter_than < 5 else LONG_SECONDS if attack.longer_than else 5
+        audio = self.marked(k, whole)
+        length = int(attack.seconds * RATE)
+        begin = int(attack.chance(clip.name + " cut").integers(0, max(len(audio) - length, 0) + 1))
+        return attack.apply(audio[begin : begin + length], self._materials, clip.name)
+
+    def marked(self, k: int, seconds: float) -> Floats:
+        """The first seconds of clip `k`, marked, at 16 kHz."""
+        if (k, seconds) not in self._made:
+            clip = self.clips[k]
+            made = self.mark.embed(clip.first(seconds), clip.rate, self.tags[k].tobytes(), self._strength)
+            self._made[k, seconds] = resampled(made, clip.rate, RATE)
+        return self._made[k, seconds]
 
 
-def added(audio: Floats, other: Floats, snr_db: float) -> tuple[Floats, int]:
-    """With another sound, `snr_db` below the speech."""
-    other = np.resize(other, len(audio))
-    gain = np.sqrt(np.mean(audio**2) / np.mean(other**2) / 10 ** (snr_db / 10))
-    return np.asarray(audio + gain * other, np.float32), RATE
+def robustness(made: Marked, table: Sequence[Attack], scan: int, full: int) -> None:
+    """Prints a row for each attack."""
+    heads = ["attack", "n", "traced", *GROUPS, "wrong", "z mean", "z tenth", "goal"]
+    print("\n| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
+    for attack in table:
+        rows: dict[str, list[bool]] = {group: [] for group in GROUPS}
+        z, wrong = [], 0
+        step = max(len(made.clips) // full, 1) if attack.stretched else 1
+        for k in range(0, len(made.clips), step):
+            audio = made.copy(k, attack)
+            if audio is None:
+                continue
+            found = made.mark.read(audio, RATE, "full" if attack.stretched else "plain")
+            own = nearest(found, made.tags[k : k + 1])
+            bound = false_match_bound(own.z, len(made.tags), len(found)) if own else 1.0
+            rows[made.clips[k].group].append(bound <= ACCEPT_BOUND)
+            z.append(own.z if own else 0.0)
+            if k // step < scan:
+                best = nearest(found, made.tags)
+                wrong += bool(best and best.accepted and best.index != k)
+        every = [each for group in rows.values() for each in group]
+        shares = [f"{np.mean(group):.1%}" if group else "-" for group in (every, *rows.values())]
+        goal = f"{attack.target_alone:.0%}" if attack.target_alone else "-"
+        figures = [f"{np.mean(z):.1f}", f"{np.percentile(z, 10):.1f}", goal]
+        print("| " + " | ".join([attack.label, str(len(z)), *shares, str(wrong), *figures]) + " |", flush=True)
 
 
-def room(audio: Floats, response: Floats) -> tuple[Floats, int]:
-    """In a room, microphone at a distance."""
-    wet = fftconvolve(audio, response)[: len(audio)]
-    return np.asarray(wet / np.max(np.abs(wet)) * 0.7, np.float32), RATE
-
-
-def phone_mp3(audio: Floats) -> tuple[Floats, int]:
-    """A telephone call, kept as MP3."""
-    narrow, rate = assure.telephone(audio, RATE)
-    return encoded(np.asarray(soxr.resample(narrow, rate, RATE), np.float32), "libmp3lame", "mp3", 64_000)
-
-
-def cut(audio: Floats, seconds: float) -> Floats:
-    """A piece from the middle."""
-    begin = (len(audio) - int(seconds * RATE)) // 2
-    return audio[begin : begin + int(seconds * RATE)]
-
-
-def attacks(shared: Path, others: list[Floats]) -> dict[str, tuple[Attack, Search]]:
-    """Name -> (attack, the search that is meant to find it)."""
-    rng = np.random.default_rng(7)
-    white = rng.normal(size=SECONDS * RATE).astype(np.float32)
-    babble = np.sum([np.resize(other / np.std(other), SECONDS * RATE) for other in others[:6]], axis=0)
-    table: dict[str, tuple[Attack, Search]] = {
-        "none": (lambda a: (a, RATE), "plain"),
-        "polarity, -12 dB": (lambda a: (-0.25 * a, RATE), "plain"),
-        "MP3 64k": (lambda a: encoded(a, "libmp3lame", "mp3", 64_000), "plain"),
-        "MP3 32k": (lambda a: encoded(a, "libmp3lame", "mp3", 32_000), "plain"),
-        "AAC 64k": (lambda a: encoded(a, "aac", "adts", 64_000), "plain"),
-        "Opus 24k": (lambda a: encoded(a, "libopus", "ogg", 24_000), "plain"),
-        "Opus 12k": (lambda a: encoded(a, "libopus", "ogg", 12_000), "plain"),
-        "telephone G.711": (lambda a: assure.telephone(a, RATE), "plain"),
-        "telephone G.711, MP3 64k": (phone_mp3, "plain"),
-        "AMR-NB 12.2k": (lambda a: encoded(a, "libopencore_amrnb", "amr", 12_200, 8000), "plain"),
-        "AMR-NB 4.75k": (lambda a: encoded(a, "libopencore_amrnb", "amr", 4_750, 8000), "plain"),
-        "cut 3 s, MP3 64k": (lambda a: encoded(cut(a, 3), "libmp3lame", "mp3", 64_000), "plain"),
-        "cut 2 s, MP3 64k": (lambda a: encoded(cut(a, 2), "libmp3lame", "mp3", 64_000), "plain"),
-        "white noise 20 dB": (lambda a: added(a, white, 20), "plain"),
-        "white noise 10 dB": (lambda a: added(a, white, 10), "plain"),
-        "babble 10 dB": (lambda a: added(a, babble, 10), "plain"),
-        "other speech 0 dB": (lambda a: added(a, others[7], 0), "plain"),
-        "inside 60 s of other speech": (
-            lambda a: (np.concatenate([np.resize(others[8], 27 * RATE), a, np.resize(others[9], 28 * RATE)]), RATE),
-            "plain",
-        ),
-        "denoised 20 dB": (lambda a: filtered(a, "afftdn", "nr=20"), "plain"),
-        "speed 1.05": (lambda a: speed(a, 1.05), "full"),
-        "speed 0.907": (lambda a: speed(a, 0.907), "full"),
-        "tempo 1.10": (lambda a: filtered(a, "atempo", "1.10"), "full"),
-        "pitch +1 semitone": (lambda a: pitch(a, 1), "full"),
-    }
-    for path in sorted((shared / "rir").glob("*.wav")):
-        response = load(path)
-        table[f"room {path.stem}"] = (lambda a, response=response: room(a, response), "plain")
-    for path in sorted((shared / "noise").glob("*.wav"))[:1]:
-        noise = load(path)
-        table[f"{path.stem} 10 dB"] = (lambda a, noise=noise: added(a, noise, 10), "plain")
-    return table
+def chance(made: Marked, scan: int) -> None:
+    """Prints how z is spread for tags that are not there: in unmarked clips, and other tags in marked ones."""
+    count = min(len(made.tags), 1_000_000)
+    others = signs(made.tags[-count:])
+    for name in ("unmarked", "marked, other tags"):
+        largest, second, fourth, total = 0.0, 0.0, 0.0, 0
+        for k in range(0, len(made.clips), max(len(made.clips) // scan, 1)):
+            clip = made.clips[k]
+            audio = made.marked(k, 5) if name != "unmarked" else resampled(clip.first(5), clip.rate, RATE)
+            for reading in made.mark.read(audio, RATE)[:8]:
+                z = others @ (reading.bits / np.linalg.norm(reading.bits))
+                largest, total = max(largest, float(z.max())), total + count
+                second, fourth = second + float(np.sum(z**2)), fourth + float(np.sum(z**4))
+        expected = np.sqrt(2 * np.log(total))
+        print(
+            f"{name}: {total:.1e} comparisons, variance {second / total:.4f} (normal: 1), fourth moment"
+            f" {fourth / total:.3f} (normal: 3), largest z {largest:.2f} (below {expected:.2f} expected)"
+        )
 
 
 def log_spectral_distance(a: Floats, b: Floats) -> float:
@@ -179,28 +174,6 @@ def quality(pairs: list[tuple[Floats, Floats]]) -> None:
         print(f"PESQ-WB: {np.mean(scores):.2f} on average, {min(scores):.2f} at worst")
 
 
-def search(mark: Watermark, audio: Floats, rate: int, tags: np.ndarray, kind: Search) -> Match:
-    """The best match, which every clip of this bench has."""
-    match = nearest(mark.read(audio, rate, kind), tags)
-    assert match is not None
-    return match
-
-
-def robustness(
-    mark: Watermark, clips: list[Floats], table: dict[str, tuple[Attack, Search]], tags: np.ndarray, full: int
-) -> None:
-    """Prints a row for each attack."""
-    print("\n| attack | n | traced | wrong | z mean | z least |\n| --- | --- | --- | --- | --- | --- |")
-    for name, (attack, kind) in table.items():
-        chosen = clips[:full] if kind == "full" else clips
-        found = [search(mark, *attack(clip), tags, kind) for clip in chosen]
-        right = [m.accepted and m.index == i for i, m in enumerate(found)]
-        wrong = [m.accepted and m.index != i for i, m in enumerate(found)]
-        z = [m.z if m.index == i else 0.0 for i, m in enumerate(found)]
-        share = f"{np.mean(right):.1%}"
-        print(f"| {name} | {len(chosen)} | {share} | {sum(wrong)} | {np.mean(z):.1f} | {min(z):.1f} |", flush=True)
-
-
 def seconds(work: Callable[[], object]) -> float:
     """Processor time of one call: what it costs of one core, also on a busy machine."""
     start = time.process_time()
@@ -208,42 +181,46 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def cost(made: Marked) -> None:
+    """Prints what marking, reading and matching take."""
+    mark, tags = made.mark, made.tags
+    clips = [made.marked(k, 5) for k in range(min(len(made.clips), 10))]
+    total = 5 * len(clips)
+    ten = np.concatenate(clips[:2])
+    read_s = seconds(lambda: [mark.read(clip, RATE) for clip in clips])
+    embed_s = seconds(lambda: [mark.embed(clip, RATE, tags[0].tobytes()) for clip in clips])
+    full_s, plain_s = seconds(lambda: mark.read(ten, RATE, "full")), seconds(lambda: mark.read(ten, RATE))
+    readings = mark.read(ten, RATE)
+    nearest_s = seconds(lambda: nearest(readings, tags))
+    checked_s = seconds(lambda: assure.embed_checked(mark, clips[0], RATE, tags[0].tobytes()))
+    print(f"share of real time on one core: embed {embed_s / total:.2%}, plain read {read_s / total:.2%},", end=" ")
+    print(f"embed with self-test {checked_s / 5:.1%}; ten seconds: plain read {plain_s:.2f} s,", end=" ")
+    print(f"full {full_s:.2f} s, its {len(readings)} readings among {len(tags)} tags {nearest_s:.2f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--speech", default="speech/cohort", help="folder of flac files below --shared")
-    parser.add_argument("--clips", type=int, default=40)
-    parser.add_argument("--full", type=int, default=10, help="clips for the attacks that need the full search")
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--each", type=int, default=4, help="clips of each voice at most")
+    parser.add_argument("--full", type=int, default=30, help="clips for the attacks that need the full search")
+    parser.add_argument("--tags", type=int, default=10_000_000)
+    parser.add_argument("--scan", type=int, default=4, help="clips of each attack that all tags are scanned for")
     parser.add_argument("--strength", type=float, default=STRENGTH_DB, help="dB")
     options = parser.parse_args()
 
-    files = sorted((options.shared / options.speech).rglob("*.flac"))
-    loaded = [clip for clip in map(load, files) if len(clip) >= SECONDS * RATE]
-    plain = [clip[: SECONDS * RATE] for clip in loaded[: options.clips]]
-    others = loaded[-12:]
     rng = np.random.default_rng(0)
-    tags = rng.integers(0, 256, (TAGS, 16), dtype=np.uint8)
-    mark = Watermark(rng.bytes(32))
-    marked = [mark.embed(clip, RATE, tags[i].tobytes(), options.strength) for i, clip in enumerate(plain)]
-    print(f"{len(plain)} clips of {SECONDS} s, {options.strength} dB, {TAGS} tags;", end=" ")
-    print(f"accepted from z {accept_z(TAGS, 8):.2f}: at most {ACCEPT_BOUND} wrong matches expected in a search")
-
-    total = len(plain) * SECONDS
-    embed_s = seconds(lambda: [mark.embed(clip, RATE, tags[0].tobytes()) for clip in plain])
-    read_s = seconds(lambda: [mark.read(clip, RATE) for clip in marked])
-    full_s = seconds(lambda: mark.read(marked[0], RATE, "full"))
-    readings = mark.read(marked[0], RATE)
-    nearest_s = seconds(lambda: nearest(readings, tags))
-    checked_s = seconds(lambda: assure.embed_checked(mark, plain[0], RATE, tags[0].tobytes()))
-    print(f"share of real time on one core: embed {embed_s / total:.2%}, plain read {read_s / total:.2%},", end=" ")
-    print(f"full read {full_s / SECONDS:.1%}, embed with self-test {checked_s / SECONDS:.1%};", end=" ")
-    print(f"nearest of {TAGS} tags {nearest_s * 1000:.0f} ms")
-
-    unmarked = [search(mark, clip, RATE, tags, "plain") for clip in loaded]
-    accepted = sum(match.accepted for match in unmarked)
-    print(f"unmarked: {len(unmarked)} clips, largest z {max(m.z for m in unmarked):.2f}, accepted {accepted}")
-    quality(list(zip(plain, marked, strict=True)))
-    robustness(mark, marked, attacks(options.shared, others), tags, options.full)
+    tags = rng.integers(0, 256, (options.tags, 16), dtype=np.uint8)
+    clips = heard(options.shared, options.corpus, options.each)
+    made = Marked(Watermark(rng.bytes(32)), clips, tags, options.strength, Materials(options.shared))
+    sizes = ", ".join(f"{group}: {sum(clip.group == group for clip in made.clips)}" for group in GROUPS)
+    print(f"clips {sizes}; {options.strength} dB; {len(tags)} tags; accepted from z {accept_z(len(tags), 24):.2f}")
+    cost(made)
+    chance(made, 12)
+    at_16k = [resampled(clip.first(5), clip.rate, RATE) for clip in made.clips[::4]]
+    quality([(plain, made.marked(4 * k, 5)) for k, plain in enumerate(at_16k)])
+    table = [attack for attack in suite() if attack.target_alone or attack.key in EXTRA]
+    robustness(made, table, options.scan, options.full)
 
 
 if __name__ == "__main__":
