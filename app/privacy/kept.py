@@ -86,7 +86,7 @@ def classes(settings: Settings) -> list[DataClass]:
         DataClass("Copies of your data", "Archives you asked for", "To fetch them", _span(times.exports), "exports"),
         DataClass(
             "Traced files",
-            "Audio that moderators looked up",
+            "Audio that moderators looked up, and evidence bundles made of it",
             "To look again when somebody objects",
             _span(times.trace_files),
             "trace_files",
