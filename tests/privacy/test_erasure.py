@@ -19,11 +19,13 @@ from app.core.errands import Errand
 from app.core.errors import Unavailable
 from app.privacy import deletion
 from app.privacy.models import Erasure
+from app.provenance.ledger import checking, checkpoints, proofs
 from app.provenance.models import Fingerprint, Stamp
 from app.speech.models import Clip, Generation
 from app.voices.models import Consent
 from tests.privacy.person import CARD, SPEAKER, WORDS, Person, dump
 from tests.world import OPERATOR, actor_of
+from workers.checkpoints import sign_now
 
 
 def ask(person: Person) -> None:
@@ -176,3 +178,23 @@ def test_a_deletion_that_was_undone_erases_nothing(person: Person) -> None:
     person.work()
     assert person.account.erased_at is None
     assert person.stored() == before
+
+
+def test_the_ledger_is_whole_after_an_erasure_and_its_proofs_hold(person: Person) -> None:
+    tools = person.tools
+    sign_now(tools)
+    (generation,) = person.world.rows(select(Generation))
+    with tools.databases.reading() as session:
+        leaf = proofs.leaf_of_ref(session, generation.public_ref)
+        assert leaf is not None
+        before = proofs.document(session, leaf, checkpoints.newest(session))
+    erase(person)
+    sign_now(tools)
+    assert list(checking.check(tools.databases, tools.settings, tools.storage, lambda _done, _of: None)) == []
+    with tools.databases.reading() as session:
+        leaf = proofs.leaf_of_ref(session, generation.public_ref)
+        assert leaf is not None
+        after = proofs.document(session, leaf, checkpoints.newest(session))
+    assert after["leaf"] == before["leaf"]
+    assert after["checkpoint"]["size"] > before["checkpoint"]["size"]
+    assert [proofs.check_document(each) for each in (before, after)] == ["", ""]

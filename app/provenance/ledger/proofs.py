@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
@@ -41,21 +40,21 @@ def tree_size(session: Session) -> int:
 
 
 def hashes_of(session: Session, subtrees: Iterable[Subtree]) -> dict[Subtree, bytes]:
-    """The stored hashes of complete subtrees. Raises NotFound when the log lacks one."""
-    by_level: defaultdict[int, set[int]] = defaultdict(set)
-    for level, position in subtrees:
-        by_level[level].add(position)
+    """The stored hashes of complete subtrees, in two queries. Raises NotFound when the log lacks one."""
+    wanted = set(subtrees)
+    leaves = [position for level, position in wanted if level == 0]
+    nodes = [subtree for subtree in wanted if subtree[0] > 0]
     found: dict[Subtree, bytes] = {}
-    for level, positions in by_level.items():
-        if level == 0:
-            query = select(MerkleLeaf.position, MerkleLeaf.hash).where(MerkleLeaf.position.in_(positions))
-        else:
-            query = select(MerkleNode.position, MerkleNode.hash).where(
-                MerkleNode.level == level, MerkleNode.position.in_(positions)
-            )
-        found |= {(level, position): digest for position, digest in session.execute(query)}
-        if missing := positions - {position for at, position in found if at == level}:
-            raise NotFound("ledger.damaged", f"The ledger lacks the hash of level {level}, number {min(missing)}.")
+    if leaves:
+        of_leaves = select(MerkleLeaf.position, MerkleLeaf.hash).where(MerkleLeaf.position.in_(leaves))
+        found |= {(0, position): digest for position, digest in session.execute(of_leaves)}
+    if nodes:
+        place = tuple_(MerkleNode.level, MerkleNode.position)
+        of_nodes = select(MerkleNode.level, MerkleNode.position, MerkleNode.hash).where(place.in_(nodes))
+        found |= {(level, position): digest for level, position, digest in session.execute(of_nodes)}
+    if missing := wanted - found.keys():
+        level, position = min(missing)
+        raise NotFound("ledger.damaged", f"The ledger lacks the hash of level {level}, number {position}.")
     return found
 
 
