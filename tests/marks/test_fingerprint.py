@@ -114,6 +114,14 @@ def test_what_is_no_speech_matches_nothing(audio: Floats, index: Index, prints: 
     assert found(index, prints, Query(audio, RATE)) == []
 
 
+def test_a_sample_that_is_no_number_spoils_nothing_else(
+    index: Index, prints: list[bytes], speech: list[Floats]
+) -> None:
+    piece = speech[1][int(START * RATE) : int((START + SECONDS) * RATE)].copy()
+    piece[RATE] = np.nan
+    assert found(index, prints, Query(piece, RATE))[0].number == 1
+
+
 def test_long_audio_is_worked_on_in_pieces(speech: list[Floats], tmp_path: Path) -> None:
     """A clip 12 minutes into a recording, beyond what one item of the index holds, is found where it is."""
     long = np.zeros(12 * 60 * RATE, np.float32)

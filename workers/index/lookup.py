@@ -26,7 +26,8 @@ VARIANTS: tuple[tuple[int, float], ...] = (
 )
 """(shift, stretch) of the query's pairs for copies that are faster, of another tempo, or higher; see landmarks.pair."""
 
-VARIANT_PAIRS = 150  # per second of the query: the strongest
+VARIANT_PAIRS, VARIANT_PAIRS_LEAST, VARIANT_PAIRS_IN_ALL = 150, 60, 1500
+"""Pairs per second that a variant is searched with, the strongest; of a long query fewer, so that it takes no minutes."""
 _SURE_HITS = 25
 """A plain match of so many pairs needs no search over speed and pitch."""
 _BIN = 4  # frames: places are counted in bins of 40 ms, two neighbours together
@@ -53,8 +54,10 @@ def search(segments: Sequence[Segment], query: Query, most: int = 20, *, thoroug
     """
     places = _look(segments, query.pairs(QUERY_PAIRS), *PLAIN)
     if thorough or max((place.hits for place in places), default=0) < _SURE_HITS:
+        fair = int(VARIANT_PAIRS_IN_ALL / max(query.seconds, 1.0))
+        per_second = min(max(fair, VARIANT_PAIRS_LEAST), VARIANT_PAIRS)
         for shift, stretch in VARIANTS:
-            places += _look(segments, query.pairs(VARIANT_PAIRS, shift, stretch), shift, stretch)
+            places += _look(segments, query.pairs(per_second, shift, stretch), shift, stretch)
             places = sorted(places, key=lambda place: -place.hits)[: 8 * most]
     for segment in segments:
         segment.release()
