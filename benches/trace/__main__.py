@@ -29,7 +29,7 @@ from benches.trace.suite import QUICK, suite
 from benches.trace.tracer import COMPARED, Tracer
 
 TAGS = 10_000_000
-QUICK_VOICES = 3
+QUICK_VOICES = 2
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     settings, made = open_service(options.work / name, options.corpus, clips, options.processes)
     storage = settings.data_dir / "storage"
     source = Source(options.corpus, clips, made, storage, Materials(options.shared, options.quick))
-    tracer = Tracer(settings, storage, options.tags)
+    tracer = Tracer(settings, storage, options.tags, options.compared)
     keys = QUICK if options.quick else options.only
     plan = Plan(
         attacks=[attack for attack in suite() if not keys or attack.key in keys],
@@ -64,7 +64,7 @@ def main() -> None:
             clips=len(made),
             voices=len({each.voice for each in made}),
             tags=options.tags,
-            compared=COMPARED,
+            compared=options.compared,
             sounds=sounds(made, clips, options.corpus, storage, settings.data_dir / "sounds.json"),
             costs=costs(made, clips, options.corpus),
             index=json.loads(options.index.read_text()) if options.index else None,
@@ -93,13 +93,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder of given recordings")
     parser.add_argument("--work", type=Path, default=Path(".cache/bench-trace"), help="what is kept")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--quick", action="store_true", help="three voices and five attacks: does it still work?")
+    parser.add_argument("--quick", action="store_true", help="two voices and five attacks: does it still work?")
     parser.add_argument("--voices", type=int, default=0, help="only so many voices")
     parser.add_argument("--only", nargs="*", default=[], help="keys of attacks")
     parser.add_argument("--populations", nargs="*", default=list(POPULATIONS), choices=POPULATIONS)
-    parser.add_argument("--every", type=int, default=2, help="of copies without a target, one in so many")
+    parser.add_argument("--every", type=int, default=3, help="of copies without a target, one in so many")
     parser.add_argument("--every-other", type=int, default=1, help="of the negatives, one in so many")
     parser.add_argument("--tags", type=int, default=TAGS, help="that the mark is searched for among")
+    parser.add_argument("--compared", type=int, default=COMPARED, help="of these tags, so many are really compared")
     parser.add_argument("--index", type=Path, help="what benches.fingerprint_scale wrote")
     parser.add_argument("--command", default="python -m benches.trace", help="how the page says it was run")
     parser.add_argument("--write", action="store_true", help="write docs/provenance.md, plots and measured.json")

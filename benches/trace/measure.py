@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,8 +61,11 @@ class Plan:
 
 
 def measure(source: Source, tracer: Tracer, plan: Plan, kept: Path, copies: Path, processes: int) -> list[Answer]:
-    """Every answer, in the order of the plan. Answers of an earlier run of the same code
-    are read from the folder `kept`, which is of one service; attacked copies from `copies`."""
+    """Every answer, in the order of the plan.
+
+    Answers of an earlier run of the same code are read from the folder `kept`, which is of one service; attacked copies
+    from `copies`.
+    """
     global _state
     tasks = [(attack, population) for population in plan.populations for attack in plan.attacks]
     _state = (source, tracer, kept, copies, plan, tasks)
@@ -125,10 +129,16 @@ def _ask(tracer: Tracer, attack: Attack, question: Question, copy: Floats) -> An
         truth=question.truth,
         account=question.account,
         traced=traced,
-        alone=tracer.alone(copy, question.truth, attack.stretched) if question.population == "copies" else None,
+        alone=tracer.alone(copy, question.truth, stretched=attack.stretched) if _alone_too(attack, question) else None,
         misplaced=misplaced,
         took=took,
     )
+
+
+def _alone_too(attack: Attack, question: Question) -> bool:
+    """Whether the mark alone is asked as well: of what needs the long search only for a share of the copies."""
+    share = 1 if not attack.stretched else 2 if attack.target_alone is not None else 6
+    return question.population == "copies" and zlib.crc32(question.name.encode()) % share == 0
 
 
 def _misplaced(traced: Traced, place: float, begin: float) -> float | None:

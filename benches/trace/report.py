@@ -101,12 +101,17 @@ def plot(run: Run) -> str:
         found = run.of(attack)
         if found and (attack.target is not None or attack.target_alone is not None):
             hits, of = sum(each.right for each in found), len(found)
-            rows.append(Bar(attack.label, hits / of, *wilson(hits, of), _share(found, _alone)))
+            rows.append(Bar(attack.label, hits / of, *wilson(hits, of), _share(_asked_alone(found), _alone)))
     return bars("Copies traced to the very clip", ("all channels, with 95 % interval", "the mark alone"), rows)
 
 
 def _alone(answer: Answer) -> bool:
     return answer.alone is not None and answer.alone.right
+
+
+def _asked_alone(answers: Sequence[Answer]) -> list[Answer]:
+    """Those in which the mark alone was asked too."""
+    return [each for each in answers if each.alone is not None]
 
 
 def _share(answers: Sequence[Answer], holds: Callable[[Answer], bool]) -> float:
@@ -145,10 +150,12 @@ def _targets(run: Run) -> str:
         for goal, hit, name in ((attack.target, _right, "all channels"), (attack.target_alone, _alone, "mark alone")):
             if goal is None or not found:
                 continue
-            hits = sum(map(hit, found))
-            verdict = "reached" if hits / len(found) >= goal else "**missed**"
-            share, limits = percent(hits / len(found)), _interval(hits, len(found))
-            rows.append((attack.label, name, percent(goal), share, limits, str(len(found)), verdict))
+            asked = found if hit is _right else _asked_alone(found)
+            hits, of = sum(map(hit, asked)), len(asked)
+            if of:
+                verdict = "reached" if hits / of >= goal else "**missed**"
+                share, limits = percent(hits / of), _interval(hits, of)
+                rows.append((attack.label, name, percent(goal), share, limits, str(of), verdict))
     wrong, tried = sum(each.wrong for each in run.strangers), len(run.strangers)
     said = "reached" if not wrong and tried >= 30_000 else "**missed**"
     rows.append(
@@ -175,7 +182,7 @@ def _every_attack(run: Run) -> str:
     parts.append(
         "Traced: the very clip was named. Account: its account was. Abstained: nobody was named. Wrong: another account"
         " was. The mark alone: without index, words and stored originals; it is searched for over speed, tempo and"
-        " pitch only in rows where those change.\n"
+        " pitch only in rows where those change, and there in a share of the queries.\n"
     )
     for section in dict.fromkeys(attack.section for attack in run.attacks):
         rows = []
@@ -191,11 +198,13 @@ def _every_attack(run: Run) -> str:
 
 
 def _row(attack: Attack, found: Sequence[Answer]) -> tuple[str, ...]:
-    of, hits, alone = len(found), sum(map(_right, found)), sum(map(_alone, found))
+    of, hits, asked = len(found), sum(map(_right, found)), _asked_alone(found)
+    alone = sum(map(_alone, asked))
     account = sum(each.traced.account == each.account for each in found)
     abstained, wrong = sum(not each.traced.named for each in found), sum(each.wrong for each in found)
     shares = (percent(hits / of), _interval(hits, of), percent(account / of), percent(abstained / of), str(wrong))
-    return attack.label, str(of), *shares, percent(alone / of), _interval(alone, of)
+    by_mark = (percent(alone / len(asked)), _interval(alone, len(asked))) if asked else ("-", "-")
+    return attack.label, str(of), *shares, *by_mark
 
 
 def _groups(run: Run) -> str:
@@ -214,10 +223,16 @@ def _groups(run: Run) -> str:
     rows = []
     for name in [*named, *worst]:
         found = groups[name]
-        hits, alone, of = sum(map(_right, found)), sum(map(_alone, found)), len(found)
-        if of:
+        hits, of, asked_alone = sum(map(_right, found)), len(found), _asked_alone(found)
+        alone = sum(map(_alone, asked_alone))
+        if of and asked_alone:
             label = f"voice {name}" if name in worst else name
-            shares = (percent(hits / of), _interval(hits, of), percent(alone / of), _interval(alone, of))
+            shares = (
+                percent(hits / of),
+                _interval(hits, of),
+                percent(alone / len(asked_alone)),
+                _interval(alone, len(asked_alone)),
+            )
             rows.append((label, str(of), *shares))
     head = ("group", "queries", "traced", "95 %", "mark alone", "95 %")
     said = "Over all attacks that have a goal; the five voices that fare worst below."
@@ -258,7 +273,7 @@ def _strangers(run: Run) -> str:
     head = ("what", "queries", "wrong account named", "95 %: at most", "leads", "ambiguous")
     return f"""## What is not ours
 
-Through the same attacks (those that take long to make: one in six). In one of twelve the mark was searched for over
+Through the same attacks (those that take long to make: one in six). In one of sixty the mark was searched for over
 speed, tempo and pitch as well, and none was transcribed: the search is held by a bound that is proven for any audio,
 and words never name anybody. Among the {tried_ours:,} copies
 of our own clips a wrong account was named {of_ours} times.

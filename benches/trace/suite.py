@@ -32,7 +32,7 @@ class Attack:
     """Of the clip that is attacked."""
     longer_than: float = 0.0
     """Only clips at least so long, in seconds."""
-    shorter_than: float = 1e9
+    shorter_than: float = np.inf
     stretched: bool = False
     """Pitch or time changes: the mark alone is searched for over both."""
     common: bool = False

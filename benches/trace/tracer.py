@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from sqlalchemy import select
@@ -33,10 +33,11 @@ from workers.trace.known import Made, Tags, Texts
 from workers.trace.marks import best_mark
 from workers.trace.search import find
 
-COMPARED = 100_000
+COMPARED = 20_000
 """Tags that a query is really compared with: those that were issued, and random ones."""
+_SEARCHES: tuple[Literal["plain", "full"], ...] = ("plain", "full")
 _SOURCES = ("workers/marks", "workers/trace", "workers/index", "app/provenance/rules.py", "benches/trace/tracer.py")
-_THOROUGH = 12  # one in so many negatives is searched for over speed, tempo and pitch too
+_THOROUGH = 60  # one in so many negatives is searched for over speed, tempo and pitch too
 
 
 @dataclass(frozen=True)
@@ -202,16 +203,17 @@ class Tracer:
             speed=place["speed"] if place is not None else 1.0,
         )
 
-    def alone(self, audio: Floats, truth: str, stretched: bool) -> Alone:
-        """By the mark only; searched for over speed, tempo and pitch where `stretched`."""
+    def alone(self, audio: Floats, truth: str, *, stretched: bool) -> Alone:
+        """By the mark only; searched for over speed, tempo and pitch where `stretched`, which takes a second or two."""
         self._known.reader.thorough = True
-        hit = None
-        for searches, search in enumerate(("plain", "full") if stretched else ("plain",), 1):
+        z = 0.0
+        for searches, search in enumerate(_SEARCHES if stretched else _SEARCHES[:1], 1):
             hit = best_mark(self._known.reader.read(audio, RATE, search), self._known.issued, searches)
+            z = max(z, hit.found.z) if hit is not None else z
             if hit is not None and verdict_of_mark(hit.found) is Verdict.CONFIRMED:
                 named = str(hit.found.generation_id)
-                return Alone(named == truth, named != truth, hit.found.z)
-        return Alone(False, False, hit.found.z if hit is not None else 0.0)
+                return Alone(named == truth, named != truth, z)
+        return Alone(False, False, z)
 
 
 def _digest() -> str:
