@@ -27,7 +27,7 @@ VARIANTS: tuple[tuple[int, float], ...] = (
 """(shift, stretch) of the query's pairs for copies that are faster, of another tempo, or higher; see landmarks.pair."""
 
 VARIANT_PAIRS, VARIANT_PAIRS_LEAST, VARIANT_PAIRS_IN_ALL = 150, 60, 1500
-"""Pairs per second that a variant is searched with, the strongest; of a long query fewer, so that it takes no minutes."""
+"""Pairs per second that a variant is searched with, the strongest; fewer of a long query, which else takes minutes."""
 _SURE_HITS = 25
 """A plain match of so many pairs needs no search over speed and pitch."""
 _BIN = 4  # frames: places are counted in bins of 40 ms, two neighbours together
