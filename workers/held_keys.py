@@ -9,6 +9,7 @@ import structlog
 
 from app.core.errors import DomainError
 from app.provenance.ledger import keys as register
+from workers.marks.certificates import issuers_pem
 from workers.tools import Tools
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def register_held(tools: Tools) -> None:
     with tools.databases.writing() as session:
         for epoch, key in sorted(held.epochs.items()):
             register.register_mark_key(session, epoch, key)
-        register.register_authorities(session, held.anchors_pem)
+        for chain in held.own_chains:  # not the further authorities of the settings: those are others' keys
+            register.register_authorities(session, issuers_pem(chain))
     register_signing(tools)
     _done[tools] = held
 

@@ -34,7 +34,7 @@ def alignment(
         parts.append(_wave(peaks, top))
     if matched:
         said = (
-            f"agree: {matched['query_from']:.2f} to {matched['query_to']:.2f} s of the file, "
+            f"The two agree: {matched['query_from']:.2f} to {matched['query_to']:.2f} s of the file, "
             f"{matched['original_from']:.2f} to {matched['original_to']:.2f} s of the clip"
         )
         parts.append(f'<text x="{_LEFT}" y="{HEIGHT - 12}" fill="#222">{escape(said)}</text>')

@@ -7,6 +7,7 @@ say who is behind one. That goes its own way, to those who may ask for it.
 from __future__ import annotations
 
 import json
+import math
 import platform
 from datetime import datetime
 from importlib import metadata
@@ -40,7 +41,7 @@ ALTERNATIVES = (
     "A twin: another account may have made the same words with the same voice. A confirmed verdict rests on the mark "
     "or on signed credentials, which tell twins apart; a strong one means that no other clip here sounds the same.",
     "Part of a whole: only the stretch that is named matches. The rest of the recording may come from anywhere.",
-    "A match by chance: how rare that is stands above. It is a bound, measured and calculated, and not zero.",
+    "A match by chance: how rare that is at the most stands above.",
 )
 NAMES = (
     "This bundle names no person. The account is given by its id, so that it can be shown to others without giving "
@@ -86,7 +87,9 @@ def how_rare(rate: float | None) -> str:
         return "No bound was calculated."
     if rate == 0.0:
         return "The verdict rests on a digital signature: chance can't give one."
-    return f"Other audio gives such a match at most once in {1 / rate:.3g} searches."
+    once_in = 1 / rate
+    number = f"{once_in:,.0f}" if once_in < 1e15 else f"10 to the power of {math.floor(math.log10(once_in))}"
+    return f"Other audio gives such a match at most once in {number} searches."
 
 
 def _query(query: TraceQuery) -> dict[str, Any]:
