@@ -59,8 +59,6 @@ def search(segments: Sequence[Segment], query: Query, most: int = 20, *, thoroug
         for shift, stretch in VARIANTS:
             places += _look(segments, query.pairs(per_second, shift, stretch), shift, stretch)
             places = sorted(places, key=lambda place: -place.hits)[: 8 * most]
-    for segment in segments:
-        segment.release()
     return _distinct(places, most)
 
 
@@ -89,6 +87,7 @@ def _look(segments: Sequence[Segment], pairs: Pairs, shift: int, stretch: float)
     places: list[_Place] = []
     for segment in segments:
         which, item, frame = segment.find(codes.astype(np.int64))
+        segment.release()
         if int(counts.max()) > 1:  # a code that the query has several times
             times = counts[which]
             item, frame = np.repeat(item, times), np.repeat(frame, times)
