@@ -54,6 +54,17 @@ class TracedAccount(BaseModel):
     standing: str = Field(description="active, restricted, suspended or banned.")
 
 
+class TracedPlace(BaseModel):
+    """Where the file and the clip agree, in seconds, and how the copy was changed."""
+
+    query_from: float = Field(description="Start in the file.")
+    query_to: float = Field(description="End in the file.")
+    original_from: float = Field(description="Start in the clip as it was made.")
+    original_to: float = Field(description="End in it.")
+    speed: float = Field(description="1.05: the copy plays five per cent faster.")
+    pitch: float = Field(description="1.05: the copy sounds five per cent higher.")
+
+
 class TraceAnswer(BaseModel):
     """What is known of the audio. Generation, voice and account are named only when the verdict is sure enough."""
 
@@ -64,8 +75,9 @@ class TraceAnswer(BaseModel):
     generation: TracedGeneration | None = Field(None, description="The clip, if it may be named.")
     voice: TracedVoice | None = Field(None, description="Its voice, if it may be named.")
     account: TracedAccount | None = Field(None, description="Its account, if it may be named.")
+    matched: TracedPlace | None = Field(None, description="Where the clip is in the file, if it is named and known.")
     false_match_rate: float | None = Field(
-        None, description="Upper bound of the chance that audio without this mark gives such a match."
+        None, description="Upper bound of the chance that audio of other origin gives such a match."
     )
     evidence: list[dict[str, Any]] = Field(description="Channel by channel: numbers, and a sentence.")
     file_name: str = Field(description="Name of the file that was sent.")
@@ -80,7 +92,7 @@ class TraceAnswer(BaseModel):
 _CONCLUSIONS = {
     Verdict.CONFIRMED: "This audio was made here, as the generation named.",
     Verdict.STRONG: "This audio was very likely made here, as the generation named.",
-    Verdict.LEAD: "No evidence that names anybody. There may be a trace of a mark: a longer or better copy may tell.",
+    Verdict.LEAD: "No evidence that names anybody. Something points here: a longer or better copy may tell more.",
     Verdict.AMBIGUOUS: "No evidence that names anybody: what was found does not point to one generation.",
     Verdict.NO_EVIDENCE: "No evidence that this audio was made here. That says nothing of how it was made.",
 }
@@ -102,7 +114,7 @@ async def trace_file(
     file: Annotated[UploadFile, File(description="The audio, up to 10 minutes.")],
     reason: Annotated[str, Form(max_length=2000, description="Why; kept with the result.", examples=["Report 118"])],
 ) -> Response | TraceAnswer:
-    """Look for the mark and the credentials of this server in a file. Asking, and every naming, is recorded."""
+    """Look for clips of this server in a file: credentials, marks, sound, words. Asking and every naming are recorded."""
     trace_id, job_id = await run_in_threadpool(_ask, services, caller, file, reason)
     job = await finished(request, services.databases, job_id, PATIENCE)
     if job is not None and job.state is not JobState.DONE:
@@ -138,6 +150,7 @@ def _answer(services: Services, caller: Caller, trace_id: str) -> TraceAnswer:
         verdict=query.verdict,
         conclusion=_conclusion(query),
         **names,
+        matched=TracedPlace.model_validate(query.matched) if query.matched else None,
         false_match_rate=query.false_match_rate,
         evidence=query.evidence,
         file_name=query.file_name,

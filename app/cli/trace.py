@@ -32,7 +32,7 @@ NOBODY_NAMED = 3
 
 _SURE = {
     Verdict.CONFIRMED: "Confirmed: this audio was made here.",
-    Verdict.STRONG: "Strong evidence: this audio was made here.",
+    Verdict.STRONG: "Strong evidence: this audio was made here. It rests on its sound, not on its mark.",
     Verdict.LEAD: "A lead, no more: something points here, and chance could do that too. It names nobody.",
     Verdict.AMBIGUOUS: "Ambiguous: the evidence fits more than one generation. It names nobody.",
     Verdict.NO_EVIDENCE: "No evidence that this audio was made here.",
@@ -124,6 +124,7 @@ def answer_of(session: Session, query_id: str) -> dict[str, Any]:
         "verdict": query.verdict,
         "problem": query.problem,
         "false_match_rate": query.false_match_rate,
+        "matched": query.matched or None,
         "evidence": query.evidence,
     }
     generation = named_by(query)
@@ -150,6 +151,11 @@ def in_words(answer: dict[str, Any]) -> str:
             f"  made        {answer['made_at']}",
             f"  generation  {answer['generation']}",
         ]
+    if place := answer.get("matched"):
+        there = f"{place['query_from']:.1f} to {place['query_to']:.1f} s of the file"
+        lines.append(
+            f"  {'matched':11} {there}, {place['original_from']:.1f} to {place['original_to']:.1f} s of the clip"
+        )
     lines += [f"  {part['channel']:11} {part['sentence']}" for part in answer["evidence"]]
     if "account" in answer and answer["false_match_rate"]:
         lines.append(f"  {'how sure':11} {how_rare(answer['false_match_rate'])}")

@@ -100,6 +100,7 @@ class _Search:
 
     def run(self, *, thorough: bool) -> Findings:
         """Channel after channel."""
+        thorough = thorough and bool(self.tags)  # where nothing was made, there is nothing to look for
         self.watch(0.0, "looking for the mark")
         self._read_mark("plain", self.audio, "mark")
         self.watch(0.2, "comparing fingerprints")
