@@ -1,4 +1,6 @@
-"""Time-frequency cells of speech, and the statistic that a mark is read from.
+"""Time-frequency cells of speech, and the statistic by which marking evens out the margins of the bits.
+
+The reader has a trained network in its place (detector.py): it reads more from damaged copies, and costs more.
 
 All audio here is mono float32 at 16 kHz. A *frame* is one 32 ms analysis window, 4 ms after the one before. A
 *cell* is the mean log energy of one band over one slot of 20 ms. Only magnitudes are used: polarity and phase
@@ -102,20 +104,11 @@ def power(spectra: Spectrum) -> Floats:
     return np.asarray(spectra.real**2 + spectra.imag**2, dtype=np.float32)
 
 
-def cells(energies: Floats, phases: int = 1, time_scale: float = 1.0) -> Floats:
-    """Mean log energy of each slot, (phases, slots, BANDS): slots start at frame 0, 1, ... of `phases`.
-
-    `time_scale` stretches the slots; fractions of a frame are interpolated.
-    """
-    total = np.zeros((len(energies) + 1, energies.shape[1]))
-    np.cumsum(energies, axis=0, dtype=np.float64, out=total[1:])
-    length = SLOT * time_scale
-    count = int((len(energies) - (phases - 1)) // length)
-    bounds = np.arange(phases)[:, None] + np.arange(count + 1) * length
-    whole = np.minimum(bounds.astype(int), len(energies))
-    part = (bounds - whole)[:, :, None]
-    at_bounds = total[whole] * (1 - part) + total[np.minimum(whole + 1, len(energies))] * part
-    return np.asarray(np.diff(at_bounds, axis=1) / length, dtype=np.float32)
+def cells(energies: Floats) -> Floats:
+    """Mean log energy of each whole slot from the first frame on: (1, slots, BANDS)."""
+    slots = len(energies) // SLOT
+    shaped = energies[: slots * SLOT].reshape(1, slots, SLOT, energies.shape[1])
+    return np.asarray(shaped.mean(axis=2, dtype=np.float64), dtype=np.float32)
 
 
 def reliability(values: Floats) -> Floats:
@@ -153,7 +146,7 @@ def _local_mean(values: Floats) -> Floats:
 
 
 def statistic(values: Floats) -> Floats:
-    """Cells made into evidence, same shape (phases, slots, BANDS).
+    """Cells made into evidence, same shape (alignments, slots, BANDS).
 
     Whitened, weighted by reliability, divided by the local deviation, and softly limited to +-2 so that no
     loud event outvotes the rest.
