@@ -82,8 +82,8 @@ class Person:
         return found + [f"samples/{id_}/voiceprint.npz" for id_ in accepted]
 
     def stored(self) -> list[str]:
-        """The keys of everything in the storage."""
-        return self.tools.storage.list("")
+        """The keys of everything in the storage but the ledger's checkpoints, which are of nobody."""
+        return [key for key in self.tools.storage.list("") if not key.startswith("ledger/")]
 
     def change(self, **columns: Any) -> Account:
         """Change columns of the account."""
