@@ -52,6 +52,7 @@ def encoded(
     samples = np.clip(np.round(resampled(audio, RATE, rate) * 32767), -32768, 32767).astype(np.int16)
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate, layout="mono", options=options or {})
+        assert isinstance(stream, av.AudioStream)
         if bits:
             stream.bit_rate = bits
         resampler = av.AudioResampler(stream.format.name, "mono", rate, frame_size=stream.frame_size or 0)
@@ -161,7 +162,8 @@ def filtered(audio: Floats, *filters: tuple[str, str]) -> Floats:
         try:
             out.append(graph.pull().to_ndarray()[0])
         except av.EOFError:
-            return np.concatenate(out).astype(np.float32)
+            whole: Floats = np.concatenate(out)
+            return whole
 
 
 def passed(audio: Floats, low: float | None, high: float | None, order: int = 4) -> Floats:

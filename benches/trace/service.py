@@ -107,7 +107,7 @@ def fingerprint_of_sources() -> str:
 
 def open_service(folder: Path, corpus: Path, clips: list[Spoken], processes: int) -> tuple[Settings, list[Made]]:
     """The service of a folder; made first where it is not there. Takes some minutes then."""
-    settings = Settings(data_dir=folder, speech={"engine": "fake"}, log_level="WARNING")  # type: ignore[arg-type]
+    settings = Settings(data_dir=folder, speech={"engine": "fake"}, log_level="WARNING")
     if not (folder / MADE).exists():
         folder.mkdir(parents=True, exist_ok=True)
         made = list(_make(settings, corpus, clips, processes))
@@ -200,7 +200,7 @@ _corpus: Path
 
 def _begin(folder: str, corpus: str) -> None:
     global _tools, _corpus
-    _tools = Tools(Settings(data_dir=Path(folder), speech={"engine": "fake"}, log_level="WARNING"))  # type: ignore[arg-type]
+    _tools = Tools(Settings(data_dir=Path(folder), speech={"engine": "fake"}, log_level="WARNING"))
     _corpus = Path(corpus)
 
 

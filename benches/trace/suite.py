@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -96,11 +97,11 @@ def _levels() -> Iterator[Attack]:
 def _codecs() -> Iterator[Attack]:
     section = "Codecs"
     for rate in (128, 64, 32):
-        change = _plain(lambda a, rate=rate: attacks.mp3(a, rate))
+        change = _plain(partial(attacks.mp3, kilobits=rate))
         yield Attack(f"mp3-{rate}", f"MP3 {rate}k", section, change, 0.995, 0.99, common=True)
     yield Attack("aac-64", "AAC 64k", section, _plain(lambda a: attacks.aac(a, 64)), 0.995, 0.99, common=True)
     for rate in (24, 16):
-        change = _plain(lambda a, rate=rate: attacks.opus(a, rate))
+        change = _plain(partial(attacks.opus, kilobits=rate))
         yield Attack(f"opus-{rate}", f"Opus {rate}k", section, change, 0.995, 0.99, common=True)
     more: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
         "mp3-16": ("MP3 16k", lambda a: attacks.mp3(a, 16)),
@@ -172,13 +173,15 @@ def _rooms() -> Iterator[Attack]:
     def replayed(a: Floats, _: Materials, rng: np.random.Generator) -> Floats:
         return attacks.replayed(a, attacks.decay(0.4, rng), attacks.coloured(len(a), rng, 1))
 
+    def into_telephone(a: Floats, m: Materials, rng: np.random.Generator) -> Floats:
+        return attacks.amr(replayed(a, m, rng), 12_200)
+
     for rt60, target, alone in ((0.3, None, None), (0.4, 0.97, 0.90), (0.6, None, None), (1.0, None, None)):
         yield Attack(f"rt-{rt60}", f"reverberation RT60 {rt60} s", section, synthetic(rt60), target, alone)
     for k in (1, 2, 3, 4):
         yield Attack(f"rir{k}", f"measured room {k}", section, measured(f"rir{k}"))
     yield Attack("replay", "played and recorded: room, noise, level control, MP3", section, replayed, costly=True)
-    change = lambda a, m, rng: attacks.amr(replayed(a, m, rng), 12_200)  # noqa: E731
-    yield Attack("replay-phone", "the same into a telephone (AMR 12.2k)", section, change, costly=True)
+    yield Attack("replay-phone", "the same into a telephone (AMR 12.2k)", section, into_telephone, costly=True)
 
 
 def _time() -> Iterator[Attack]:
@@ -193,21 +196,24 @@ def _time() -> Iterator[Attack]:
     within10 = {0.95: (0.99,), 1.05: (0.99,), 0.9: (0.97, 0.98), 1.1: (0.97, 0.98)}
     for factor in (0.80, 0.9, 0.95, 1.02, 1.05, 1.1, 1.25):
         goals = within10.get(factor, ())
-        yield row(f"speed-{factor}", f"speed {factor:.2f}", lambda a, f=factor: attacks.speed(a, f), *goals)
+        yield row(f"speed-{factor}", f"speed {factor:.2f}", partial(attacks.speed, factor=factor), *goals)
     for factor in (0.75, 0.9, 0.95, 1.05, 1.1, 1.25):
         goals = within10.get(factor, ())
-        yield row(f"tempo-{factor}", f"tempo {factor:.2f}", lambda a, f=factor: attacks.tempo(a, f), *goals)
+        yield row(f"tempo-{factor}", f"tempo {factor:.2f}", partial(attacks.tempo, factor=factor), *goals)
     for steps in (-4, -2, -1, 1, 2, 4):
         semitone = {1: (0.97, 0.98), 2: (0.93,)}.get(abs(steps), ())
-        yield row(f"pitch{steps:+d}", f"pitch {steps:+d} semitones", lambda a, s=steps: attacks.pitch(a, s), *semitone)
+        yield row(f"pitch{steps:+d}", f"pitch {steps:+d} semitones", partial(attacks.pitch, semitones=steps), *semitone)
     for steps in (-1, 2):
-        change = lambda a, s=steps: attacks.rubberband(a, semitones=s)  # noqa: E731
+        change = partial(attacks.rubberband, semitones=steps)
         goals = {-1: (0.97, 0.98), 2: (0.93,)}[steps]
         yield row(f"rubber{steps:+d}", f"pitch {steps:+d} semitones (rubberband)", change, *goals, costly=True)
-    change = lambda a: attacks.rubberband(a, tempo=1.1)  # noqa: E731
+    change = partial(attacks.rubberband, tempo=1.1)
     yield row("rubber-tempo", "tempo 1.10 (rubberband)", change, 0.97, 0.98, costly=True)
-    change = lambda a, _, rng: attacks.jittered(a, 0.01, rng)  # noqa: E731
-    yield Attack("jitter", "a sample lost or doubled in 1 % of frames", section, change)
+
+    def jitter(a: Floats, _: Materials, rng: np.random.Generator) -> Floats:
+        return attacks.jittered(a, 0.01, rng)
+
+    yield Attack("jitter", "a sample lost or doubled in 1 % of frames", section, jitter)
     yield Attack("drift", "clock 0.02 % off", section, _plain(lambda a: attacks.speed(a, 1.0002)))
 
 

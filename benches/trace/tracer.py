@@ -171,9 +171,13 @@ class Tracer:
     def __init__(self, settings: Settings, storage: Path, tags: int, compared: int = COMPARED) -> None:
         self._known = _Memory(settings, storage, compared)
         (issued,) = self._known.issued.values()
-        share = tags / len(issued.ids)
-        plain_bound = matching.false_match_bound
-        matching.false_match_bound = lambda z, count, hypotheses: plain_bound(z, count, hypotheses) * share
+        whole, plain_bound = len(issued.ids), matching.false_match_bound
+
+        def bound_of_all(z: float, count: int, hypotheses: int) -> float:
+            """That of all tags for a search of them all; a comparison with a few clips is what it is."""
+            return plain_bound(z, max(tags, whole) if count == whole else count, hypotheses)
+
+        matching.false_match_bound = bound_of_all  # type: ignore[assignment]  # its callers give places, not names
         self.version = f"{_digest()}-{tags}-{compared}"
 
     def trace(self, audio: Floats) -> Traced:
@@ -194,7 +198,7 @@ class Tracer:
         return Traced(
             verdict=found.verdict.value,
             named=str(named or ""),
-            account=str(made[named].account_id) if named in made else ("nobody" if named else ""),
+            account=str(made[named].account_id) if named and named in made else ("nobody" if named else ""),
             best=str(found.best or ""),
             channel=str(found.channel or ""),
             rate=found.false_match_rate,
