@@ -114,7 +114,7 @@ async def trace_file(
     file: Annotated[UploadFile, File(description="The audio, up to 10 minutes.")],
     reason: Annotated[str, Form(max_length=2000, description="Why; kept with the result.", examples=["Report 118"])],
 ) -> Response | TraceAnswer:
-    """Look for clips of this server in a file: credentials, marks, sound, words. Asking and every naming are recorded."""
+    """Look for clips of this server in a file: credentials, marks, sound, words. Asking and naming are recorded."""
     trace_id, job_id = await run_in_threadpool(_ask, services, caller, file, reason)
     job = await finished(request, services.databases, job_id, PATIENCE)
     if job is not None and job.state is not JobState.DONE:
