@@ -177,7 +177,7 @@ def passed(audio: Floats, low: float | None, high: float | None, order: int = 4)
 
 def gained(audio: Floats, db: float) -> Floats:
     """Louder or softer; what passes full scale is clipped."""
-    return np.clip(audio * np.float32(10 ** (db / 20)), -1, 1).astype(np.float32)
+    return np.asarray(np.clip(audio * np.float32(10 ** (db / 20)), -1, 1), np.float32)
 
 
 def quantised(audio: Floats, bits: int) -> Floats:
