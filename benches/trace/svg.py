@@ -32,7 +32,7 @@ def bars(title: str, legend: tuple[str, str], rows: Sequence[Bar]) -> str:
         f'<text x="{_LABEL}" y="16" font-weight="600">{escape(title)}</text>',
         f'<rect x="{_LABEL}" y="25" width="10" height="8" fill="{_FULL}"/><text x="{_LABEL + 14}" y="33">'
         f"{escape(legend[0])}</text>",
-        f'<circle cx="{_LABEL + 205}" cy="29" r="4" fill="{_PART}"/><text x="{_LABEL + 214}" y="33">'
+        f'<circle cx="{_LABEL + 225}" cy="29" r="4" fill="{_PART}"/><text x="{_LABEL + 234}" y="33">'
         f"{escape(legend[1])}</text>",
     ]
     for percent in (0, 25, 50, 75, 100):
