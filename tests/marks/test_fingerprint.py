@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from workers.index import Index
 from workers.marks import fingerprint
-from workers.marks.alignment import Verified, verify
+from workers.marks.alignment import Verified, agrees, verify
 from workers.marks.fingerprint import BadFingerprint, Query
 
 Floats = NDArray[np.float32]
@@ -96,6 +96,27 @@ def test_other_words_of_the_same_voice_are_not_verified(
         assert found(index, prints, Query(piece, RATE)) == []
 
 
+@pytest.mark.parametrize("change", COPIES)
+def test_a_copy_agrees_with_its_own_clip_alone(change: str, prints: list[bytes], speech: list[Floats]) -> None:
+    attack, speed = COPIES[change]
+    piece = speech[1][int(START * RATE) : int((START + 3) * RATE)]
+    query = Query(attack(piece, speech[-1]), RATE)
+    said = [agrees(query, data, [(speed, speed)]) for data in prints[:STRANGERS]]
+    assert [each is not None for each in said] == [False, True, False, False]
+    best = said[1]
+    assert best is not None
+    assert best.original_from == pytest.approx(START + best.query_from * speed, abs=0.1)
+
+
+def test_a_short_copy_in_a_long_query_agrees(prints: list[bytes], speech: list[Floats]) -> None:
+    strange = np.resize(np.concatenate(speech[STRANGERS:]), 40 * RATE)
+    assert agrees(Query(strange, RATE), prints[0]) is None
+    strange[33 * RATE : 36 * RATE] = speech[0][2 * RATE : 5 * RATE]
+    best = agrees(Query(strange, RATE), prints[0])
+    assert best is not None
+    assert (best.query_from, best.query_to) == (pytest.approx(33, abs=0.5), pytest.approx(36, abs=0.5))
+
+
 @pytest.mark.parametrize(
     "audio",
     [
@@ -112,6 +133,7 @@ def test_other_words_of_the_same_voice_are_not_verified(
 def test_what_is_no_speech_matches_nothing(audio: Floats, index: Index, prints: list[bytes]) -> None:
     assert fingerprint.parse(fingerprint.make(audio, RATE)).seconds == pytest.approx(len(audio) / RATE, abs=0.1)
     assert found(index, prints, Query(audio, RATE)) == []
+    assert agrees(Query(audio, RATE), prints[0]) is None
 
 
 def test_a_sample_that_is_no_number_spoils_nothing_else(
