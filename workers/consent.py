@@ -65,9 +65,9 @@ def _hear(held: Held, tools: Tools, consent: Consent, sample: Sample, recording:
     drawn = peaks(heard)
     key = f"consents/{consent.id}/clean.flac"
     keep(key, cleaned([recording]), tools)
-    own = made_here(recording.pcm, recording.sample_rate, tools)
-    if own is not None:
-        return ConsentFindings(None, {}, drawn, key, {"code": "consent.made_here", "message": SAYS}, own)
+    copied = made_here(recording.pcm, recording.sample_rate, tools)
+    if copied is not None:
+        return ConsentFindings(None, {}, drawn, key, {"code": "consent.made_here", "message": SAYS}, copied)
     speech = cut(heard, speech_segments(heard))
     seconds = len(speech) / 16_000
     if seconds < SHORTEST_SPEECH:

@@ -78,10 +78,10 @@ def _measure(held: Held, tools: Tools, pieces: Sequence[Decoded]) -> SampleFindi
         max_speech_seconds=limits.max_speech.total_seconds(),
     )
     clean = cleaned(pieces)
-    own = made_here(clean, CLEAN_RATE, tools)
-    if own is not None:
+    copied = made_here(clean, CLEAN_RATE, tools)
+    if copied is not None:
         reason = {"code": "sample.made_here", "message": SAYS}
-        return SampleFindings([], [reason], {}, report.speech_seconds, peaks(clean), None, own)
+        return SampleFindings([], [reason], {}, report.speech_seconds, peaks(clean), None, copied)
     checks = [asdict(check) for check in report.checks]
     drawn = peaks(clean)
     if not report.accepted:

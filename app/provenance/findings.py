@@ -66,6 +66,8 @@ class MarkEvidence(TypedDict):
     informed_bound: NotRequired[float]
     elsewhere: NotRequired[int]
     """Further clips of ours whose marks were found in other stretches of the file."""
+    sounds_other: NotRequired[bool]
+    """The mark is there and the sound is not that of its clip: it may have been carried over to foreign speech."""
     sentence: str
 
 
@@ -79,6 +81,8 @@ class FingerprintEvidence(TypedDict):
     """Of them, those that agree with the query in the best stretch about equally well: more than one are rivals."""
     one_account: NotRequired[bool]
     """All of these were made by one account."""
+    stock_voice: NotRequired[bool]
+    """The voice comes with the engine: whoever has the engine can make the same sound."""
     score: NotRequired[float]
     """Agreement of the aligned fingerprints, in deviations of what the same two pieces give when shifted."""
     agreement: NotRequired[float]

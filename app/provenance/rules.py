@@ -24,6 +24,8 @@ STRONG_RATE = 1e-4
 """What a fingerprint's chance of a wrong match must be below."""
 STRONG_SECONDS = 3.0
 """A fingerprint names a clip only over as much of the query, and only where no other clip explains as much of it."""
+TESTED_SECONDS = 1.5
+"""So much must sound the same for the informed test of the mark to count."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class MarkFound:
     runner_up_z: float
     bound: float
     """Expected number of wrong matches this good in this search, an upper bound for any audio."""
+    sounds_other: bool = False
+    """The stored fingerprint of the generation does not agree with the query: its mark may have been carried over from
+    the clip to foreign speech. False, too, where nothing is stored to compare with."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,8 @@ class PrintFound:
     incomparable: frozenset[uuid.UUID] = frozenset()
     """Of the generations that other channels name, those that lie elsewhere in the query, or have no fingerprint."""
     informed: Informed | None = None
-    absent: bool = False
-    """The query has the sound of the best clip clearly without its mark: it is from elsewhere, where the same engine
-    spoke the same words, or somebody took the mark out. Nobody is named for what others may have made."""
+    stock_voice: bool = False
+    """Whoever has the engine can have the same words spoken in the same voice: its sound alone names nobody."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,10 @@ class Conclusion:
 
 
 def verdict_of_mark(found: MarkFound | None) -> Verdict:
-    """The verdict that the mark alone supports. A figure that is not a number never passes."""
+    """The verdict that the mark supports. A figure that is not a number never passes."""
     if found is None or not found.bound <= LEAD_RATE:
         return Verdict.NO_EVIDENCE
-    if not found.bound <= CONFIRM_RATE:
+    if not found.bound <= CONFIRM_RATE or found.sounds_other:
         return Verdict.LEAD
     if found.z - found.runner_up_z >= MARGIN and found.z_generation >= GENERATION_Z:
         return Verdict.CONFIRMED
@@ -93,16 +97,18 @@ def verdict_of_mark(found: MarkFound | None) -> Verdict:
 def verdict_of_print(found: PrintFound | None) -> Verdict:
     """The verdict that the fingerprint supports, with the informed test of the mark if it was made.
 
-    CONFIRMED rests on the informed test, which may also decide between rivals; STRONG on the fingerprint alone.
+    CONFIRMED rests on the informed test, which may also decide between rivals, and over a shorter stretch; STRONG on
+    the fingerprint alone.
     """
     if found is None or not found.generations or not found.bound <= LEAD_RATE:
         return Verdict.NO_EVIDENCE
-    if not (found.bound <= STRONG_RATE and found.seconds >= STRONG_SECONDS):
-        return Verdict.LEAD
     test = found.informed
-    if test is not None and test.bound <= CONFIRM_RATE and test.generation_id in found.generations:
+    enough = found.bound <= STRONG_RATE and found.seconds >= TESTED_SECONDS
+    if enough and test is not None and test.bound <= CONFIRM_RATE and test.generation_id in found.generations:
         return Verdict.CONFIRMED
-    if found.absent and len(found.generations) == 1:
+    if not enough or found.seconds < STRONG_SECONDS:
+        return Verdict.LEAD
+    if found.stock_voice and len(found.generations) == 1:
         return Verdict.LEAD
     return Verdict.STRONG if len(found.generations) == 1 and not found.unseen else Verdict.AMBIGUOUS
 
@@ -132,6 +138,8 @@ def combine(
     if prints is not None and by_print is Verdict.CONFIRMED and prints.informed is not None:
         return Conclusion(Verdict.CONFIRMED, prints.informed.generation_id, prints.informed.bound, "mark")
     if by_mark is Verdict.AMBIGUOUS:
+        if _sound_decides(mark, prints):
+            return Conclusion(Verdict.CONFIRMED, marked, bound, "mark")
         return Conclusion(Verdict.AMBIGUOUS, None, bound, "mark")
     if prints is not None and by_print is Verdict.STRONG:
         (named,) = prints.generations
@@ -142,6 +150,14 @@ def combine(
 
 
 _SURE = (Verdict.CONFIRMED, Verdict.AMBIGUOUS)
+
+
+def _sound_decides(mark: MarkFound | None, prints: PrintFound | None) -> bool:
+    """Whether a mark that fits two clips, as those of one account may, is in the sound of the one that it fits best."""
+    if mark is None or prints is None:
+        return False
+    clear = prints.bound <= STRONG_RATE and prints.seconds >= TESTED_SECONDS and not prints.unseen
+    return clear and prints.generations == {mark.generation_id}
 
 
 def _contradiction(

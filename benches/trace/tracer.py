@@ -30,6 +30,7 @@ from workers.marks.fingerprint import Query
 from workers.marks.search import Search
 from workers.tools import Tools
 from workers.trace.known import Made, Tags, Texts
+from workers.trace.ledger import made_of
 from workers.trace.marks import best_mark
 from workers.trace.search import find
 
@@ -119,12 +120,12 @@ class _Memory:
         with databases.reading() as session:
             rows = list(session.scalars(select(Generation).order_by(Generation.id)))
             data = fingerprints.data_of(session, [row.id for row in rows])
+            self._made = made_of(session, {row.id: data.get(row.id) for row in rows})
             stamps = select(Stamp.generation_id, Stamp.storage_key, MerkleLeaf.position).join(
                 MerkleLeaf, (MerkleLeaf.subject_id == Stamp.id) & (MerkleLeaf.kind == LeafKind.STAMP)
             )
             stored = list(session.execute(stamps))
         databases.close()
-        self._made = {row.id: Made(row.id, row.account_id, row.key_epoch, row.tag, data.get(row.id)) for row in rows}
         self._keys = {generation_id: key for generation_id, key, _ in stored}
         self._numbers = {position: generation_id for generation_id, _, position in stored}
         real = np.frombuffer(b"".join(row.tag for row in rows), np.uint8).reshape(-1, 16)

@@ -14,7 +14,7 @@ from app.jobs.models import JobKind
 from app.settings import Settings
 from app.voices import consents, service
 from app.voices.models import Consent, ConsentState, Sample, SampleState, Voice
-from tests.flows.test_tracing import Desk
+from tests.flows.tracing import Desk
 from tests.world import actor_of
 from workers.mangle import telephone_copy
 from workers.own_clips import SAYS
@@ -44,10 +44,10 @@ def stored(desk: Desk, path: Path) -> Upload:
 
 def copy_of_a_clip(desk: Desk, tmp_path: Path) -> tuple[str, Path]:
     """A generation's id, and a telephone recording of it."""
-    generation, clip = desk.speak()
-    (path := tmp_path / "clip.mp3").write_bytes(clip)
+    said = desk.speak()
+    (path := tmp_path / "clip.wav").write_bytes(said.data)
     (copy := tmp_path / "call.mp3").write_bytes(telephone_copy(path))
-    return str(generation.id), copy
+    return str(said.generation.id), copy
 
 
 def sample_from(desk: Desk, recording: Path) -> Sample:

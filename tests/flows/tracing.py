@@ -64,9 +64,17 @@ class Desk:
             self.tools.storage.put(self._voice.artefact_key or "", self.tools.engine.stock_voice("fake-low"))
         return self._voice
 
-    def speak(self, words: str = WORDS, *, account: Account | None = None, seed: int = 1) -> Said:
+    def cloned(self, account: Account) -> Voice:
+        """A voice of one account, which sounds like the one for everybody."""
+        voice = self.world.voice(account)
+        self.tools.storage.put(voice.artefact_key or "", self.tools.engine.stock_voice("fake-low"))
+        return voice
+
+    def speak(
+        self, words: str = WORDS, *, account: Account | None = None, voice: Voice | None = None, seed: int = 1
+    ) -> Said:
         """A stamped clip. The same words with the same seed sound the same, but for their marks."""
-        account, voice = account or self.world.account(), self.voice
+        account, voice = account or self.world.account(), voice or self.voice
         with self.tools.databases.writing() as session:
             clip = ask_for_speech(
                 session,

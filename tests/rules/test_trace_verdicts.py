@@ -18,6 +18,7 @@ from app.provenance.rules import (
     MARGIN,
     STRONG_RATE,
     STRONG_SECONDS,
+    TESTED_SECONDS,
     WORDS_SHARE,
     Informed,
     MarkFound,
@@ -32,6 +33,7 @@ CLEAR = MarkFound(MARKED, z=20.0, z_generation=14.0, runner_up_z=3.0, bound=1e-3
 WEAK = replace(CLEAR, z=6.0, bound=1e-3)
 NOISE = replace(CLEAR, z=3.0, bound=0.9)
 TWINS = replace(CLEAR, runner_up_z=CLEAR.z - MARGIN + 0.01)
+OVER = replace(CLEAR, sounds_other=True)
 ACCOUNT_ONLY = replace(CLEAR, z_generation=GENERATION_Z - 0.01)
 
 SAME = PrintFound(frozenset({MARKED}), seconds=5.0, bound=1e-6)
@@ -71,11 +73,17 @@ FINGERPRINTS = [
     ("the mark decides between twins", None, None, replace(RIVALS, informed=CHOSEN), V.CONFIRMED, MARKED),
     ("the mark does not decide", None, None, replace(RIVALS, informed=LUCKY), V.AMBIGUOUS, None),
     ("the mark is of none of them", None, None, replace(RIVALS, informed=STRANGER), V.AMBIGUOUS, None),
-    ("too short, even with a mark", None, None, replace(SHORT, informed=CHOSEN), V.LEAD, None),
-    ("its mark is clearly not there", None, None, replace(SAME, absent=True), V.LEAD, None),
-    ("twins, and the mark of the best is not there", None, None, replace(RIVALS, absent=True), V.AMBIGUOUS, None),
-    ("another mark, and that of the sound is not there", replace(CLEAR, generation_id=THIRD), None,
-     replace(SAME, absent=True), V.CONFIRMED, THIRD),
+    ("short, but its mark is there", None, None, replace(SHORT, informed=CHOSEN), V.CONFIRMED, MARKED),
+    ("too short, even with a mark", None, None, replace(SAME, seconds=TESTED_SECONDS - 0.01, informed=CHOSEN),
+     V.LEAD, None),
+    ("a voice that anybody can have", None, None, replace(SAME, stock_voice=True), V.LEAD, None),
+    ("a voice that anybody can have, and the mark", None, None, replace(SAME, stock_voice=True, informed=CHOSEN),
+     V.CONFIRMED, MARKED),
+    ("twins in a voice that anybody can have", None, None, replace(RIVALS, stock_voice=True), V.AMBIGUOUS, None),
+    ("a mark in the speech of somebody else", OVER, None, None, V.LEAD, None),
+    ("a mark in another clip's sound", OVER, None, ELSE, V.STRONG, OTHER),
+    ("a mark in another clip's sound, which anybody can make", OVER, None, replace(ELSE, stock_voice=True),
+     V.LEAD, None),
     ("mark and fingerprint agree", CLEAR, None, SAME, V.CONFIRMED, MARKED),
     ("the blind mark decides between twins", CLEAR, None, RIVALS, V.CONFIRMED, MARKED),
     ("mark and fingerprint contradict", CLEAR, None, ELSE, V.AMBIGUOUS, None),
@@ -85,7 +93,12 @@ FINGERPRINTS = [
     ("a weak mark of another is no contradiction", replace(WEAK, generation_id=OTHER), None, SAME, V.STRONG, MARKED),
     ("account by mark, clip by fingerprint and test", ACCOUNT_ONLY, None,
      replace(SAME, informed=CHOSEN), V.CONFIRMED, MARKED),
-    ("marks of two, fingerprint of one", TWINS, None, SAME, V.AMBIGUOUS, None),
+    ("marks of two, the sound is of the better one", TWINS, None, SAME, V.CONFIRMED, MARKED),
+    ("account by mark, clip by its sound", ACCOUNT_ONLY, None, SAME, V.CONFIRMED, MARKED),
+    ("marks of two, the sound is of the other", TWINS, None, ELSE, V.AMBIGUOUS, None),
+    ("marks of two that sound the same", TWINS, None, RIVALS, V.AMBIGUOUS, None),
+    ("marks of two, too little of the sound", TWINS, None, replace(SAME, seconds=TESTED_SECONDS - 0.01),
+     V.AMBIGUOUS, None),
     ("credentials settle twins by sound", None, MARKED, RIVALS, V.CONFIRMED, MARKED),
     ("credentials and fingerprint contradict", None, THIRD, RIVALS, V.AMBIGUOUS, None),
     ("credentials of a clip whose fingerprint is gone", None, THIRD,
@@ -164,7 +177,13 @@ ANYTHING = st.floats(allow_nan=True, allow_infinity=True)
 SOMEBODY = st.sampled_from([MARKED, OTHER, THIRD])
 SEVERAL = st.frozensets(SOMEBODY, max_size=3)
 FOUND = st.builds(
-    MarkFound, generation_id=SOMEBODY, z=ANYTHING, z_generation=ANYTHING, runner_up_z=ANYTHING, bound=ANYTHING
+    MarkFound,
+    generation_id=SOMEBODY,
+    z=ANYTHING,
+    z_generation=ANYTHING,
+    runner_up_z=ANYTHING,
+    bound=ANYTHING,
+    sounds_other=st.booleans(),
 )
 PRINTS = st.builds(
     PrintFound,
@@ -173,7 +192,7 @@ PRINTS = st.builds(
     bound=ANYTHING,
     unseen=st.integers(0, 2),
     incomparable=SEVERAL,
-    absent=st.booleans(),
+    stock_voice=st.booleans(),
     informed=st.none() | st.builds(Informed, generation_id=SOMEBODY, bound=ANYTHING),
 )
 
@@ -184,6 +203,7 @@ def _by_mark(found: MarkFound | None, named: uuid.UUID) -> bool:
         and found.generation_id == named
         and found.bound <= CONFIRM_RATE
         and found.z_generation >= GENERATION_Z
+        and not found.sounds_other
         and found.z - found.runner_up_z >= MARGIN
     )
 
@@ -191,11 +211,19 @@ def _by_mark(found: MarkFound | None, named: uuid.UUID) -> bool:
 def _by_print(prints: PrintFound | None, named: uuid.UUID) -> bool:
     if prints is None or named not in prints.generations:
         return False
-    clear = prints.bound <= STRONG_RATE and prints.seconds >= STRONG_SECONDS
     test = prints.informed
     decided = test is not None and test.generation_id == named and test.bound <= CONFIRM_RATE
-    alone = len(prints.generations) == 1 and not prints.unseen and not prints.absent
-    return clear and (decided or alone)
+    alone = len(prints.generations) == 1 and not prints.unseen and not prints.stock_voice
+    long = prints.seconds >= STRONG_SECONDS
+    return prints.bound <= STRONG_RATE and prints.seconds >= TESTED_SECONDS and (decided or (alone and long))
+
+
+def _by_both(found: MarkFound | None, prints: PrintFound | None, named: uuid.UUID) -> bool:
+    """A mark that is there, if not the only one, in the sound of its clip and of no other."""
+    if found is None or prints is None or found.sounds_other or found.generation_id != named:
+        return False
+    clear = prints.bound <= STRONG_RATE and prints.seconds >= TESTED_SECONDS and not prints.unseen
+    return found.bound <= CONFIRM_RATE and clear and prints.generations == {named}
 
 
 @given(
@@ -212,7 +240,7 @@ def test_a_name_always_rests_on_enough(
     assert (named is not None) is (conclusion.verdict in (Verdict.CONFIRMED, Verdict.STRONG))
     if named is None:
         return
-    assert named == signed or _by_mark(found, named) or _by_print(prints, named)
+    assert named == signed or _by_mark(found, named) or _by_print(prints, named) or _by_both(found, prints, named)
     assert signed in (None, named), "credentials of another clip contradict"
     if found is not None and _by_mark(found, found.generation_id):
         assert found.generation_id == named, "the mark of another clip contradicts"

@@ -33,13 +33,18 @@ class Tags:
 
 @dataclass(frozen=True)
 class Made:
-    """A generation, as far as a trace needs to know it. `fingerprint` is None where there is none, or none any more."""
+    """A generation, as far as a trace needs to know it. `fingerprint` is None where there is none, or none any more.
+
+    `own_voice`: the voice was cloned for this account. Stock voices come with the engine, and whoever has the engine
+    can make the same sound elsewhere.
+    """
 
     generation_id: uuid.UUID
     account_id: uuid.UUID
     key_epoch: int
     tag: bytes
     fingerprint: bytes | None
+    own_voice: bool
 
 
 @dataclass(frozen=True)

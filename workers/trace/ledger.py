@@ -14,6 +14,7 @@ from app.provenance import fingerprints, traces
 from app.provenance import words as spoken
 from app.provenance.models import Stamp
 from app.speech.models import Generation
+from app.voices.models import Voice
 from workers.audio.decode import AudioRejected, Limits, decode
 from workers.audio.resample import resample
 from workers.audio.transcribe import Word
@@ -53,14 +54,14 @@ class Ledger:
         with self._tools.databases.reading() as session:
             found = fingerprints.numbered(session, numbers)
             prints = {each.generation_id: each.data for each in found.values()}
-            made = _made(session, prints)
+            made = made_of(session, prints)
         return {number: made[each.generation_id] for number, each in found.items()}
 
     def made(self, generation_ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, Made]:
         """See Known."""
         with self._tools.databases.reading() as session:
             there = fingerprints.data_of(session, generation_ids)
-            return _made(session, {each: there.get(each) for each in generation_ids})
+            return made_of(session, {each: there.get(each) for each in generation_ids})
 
     def original(self, generation_id: uuid.UUID) -> Floats | None:
         """See Known."""
@@ -85,10 +86,17 @@ class Ledger:
             return traces.unseen_twins(session, generation_id)
 
 
-def _made(session: Session, prints: Mapping[uuid.UUID, bytes | None]) -> dict[uuid.UUID, Made]:
-    query = select(Generation.id, Generation.account_id, Generation.key_epoch, Generation.tag)
-    rows = session.execute(query.where(Generation.id.in_(prints)))
-    return {row[0]: Made(row[0], row[1], row[2], row[3], prints[row[0]]) for row in rows}
+def made_of(session: Session, prints: Mapping[uuid.UUID, bytes | None]) -> dict[uuid.UUID, Made]:
+    """The generations of these ids, with the fingerprints that they are given with."""
+    query = (
+        select(Generation.id, Generation.account_id, Generation.key_epoch, Generation.tag, Voice.account_id)
+        .join(Voice, Voice.id == Generation.voice_id)
+        .where(Generation.id.in_(prints))
+    )
+    return {
+        made: Made(made, account, epoch, tag, prints[made], own_voice=owner is not None)
+        for made, account, epoch, tag, owner in session.execute(query)
+    }
 
 
 class _Prints:

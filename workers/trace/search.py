@@ -1,9 +1,9 @@
 """Where audio comes from: every channel in order of its cost, until one has answered.
 
 The plain reading of the mark and the fingerprint cost a fraction of a second each and answer nearly all queries.
-A fingerprint that is verified says how the copy was changed, and the mark is read there alone. Only when neither
-finds anything is the mark searched for over all changes of speed, tempo and pitch, and only when that finds nothing
-is the query transcribed.
+A fingerprint that is verified says how the copy was changed, and the mark is read there alone. Only when both leave it
+open is the mark searched for over all changes of speed, tempo and pitch, and only when nothing is found is the query
+transcribed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from app.provenance.findings import Channel, Evidence, Matched
 from app.provenance.models import Verdict
-from app.provenance.rules import CONFIRM_RATE, Conclusion, Informed, PrintFound, combine
+from app.provenance.rules import CONFIRM_RATE, Conclusion, Informed, PrintFound, combine, verdict_of_mark
 from workers.marks import informed
 from workers.marks.detect import Reading
 from workers.marks.informed import Stretch, twins
@@ -37,6 +37,7 @@ MOST_TWINS = 8
 """Stored originals that are fetched to be compared; more rivals stay undecided unless their marks can be read."""
 MARKED_AGAIN_SECONDS = 120.0
 """How far into an original a stretch may end to be compared with the original marked again: all before it is marked."""
+_UNSURE = (Verdict.NO_EVIDENCE, Verdict.LEAD)
 _AROUND = 0.5  # seconds on either side of the stretch that the mark is read in
 _TIME_STEPS = (-0.004, -0.002, 0.0, 0.002, 0.004)  # around the speed of the fingerprint
 _PITCH_STEP = 2 ** (1 / 48)  # that of the fingerprint's search
@@ -105,10 +106,10 @@ class _Search:
         self._read_mark("plain", self.audio, "mark")
         self.watch(0.2, "comparing fingerprints")
         self._compare_prints()
-        if self.hit is not None and not self._sure_of_mark():
+        if self.hit is not None and not self._confirmed_by_mark():
             self.watch(0.4, "comparing with the original")
             self._inform(self.hit)
-        if thorough and self.hit is None and not self._sure_of_mark():
+        if thorough and not self._sure_of_mark() and self._conclude().verdict in _UNSURE:
             self.watch(0.5, "looking for a changed copy")
             self._read_mark("full", self.audio[: int(FULL_SECONDS * RATE)], "changed copy")
         conclusion = self._conclude()
@@ -121,6 +122,9 @@ class _Search:
 
     def _sure_of_mark(self) -> bool:
         return self.mark is not None and self.mark.accepted
+
+    def _confirmed_by_mark(self) -> bool:
+        return verdict_of_mark(self.mark.found if self.mark is not None else None) is Verdict.CONFIRMED
 
     def _conclude(self) -> Conclusion:
         share = self.words.share if self.words is not None else None
@@ -158,6 +162,7 @@ class _Search:
             seconds=best.seconds,
             bound=best.where.false_rate,
             unseen=self.known.unseen_twins(best.made.generation_id),
+            stock_voice=not best.made.own_voice,
             incomparable=self._incomparable(self.hit, named - self.hit.generations),
         )
 
@@ -197,8 +202,6 @@ class _Search:
         if self.tested is not None and self.tested.decided:
             test = Informed(self.tested.generation_id, self.tested.bound)
             self.found = replace(self.found, informed=test)
-        if self.tested is not None and self.tested.absent:
-            self.found = replace(self.found, absent=True)
         if self._sure_of_mark():
             others = {self._marked()} - {None} - hit.generations
             fine = self._incomparable(hit, {each for each in others if each is not None})

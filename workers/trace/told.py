@@ -76,10 +76,14 @@ def of_mark(hit: MarkHit | None, tested: Tested | None, tags: int) -> MarkEviden
         told |= {"informed": tested.how, "informed_z": round(tested.z, 2), "informed_bound": tested.bound}
     if hit.elsewhere:
         told["elsewhere"] = hit.elsewhere
+    if found.sounds_other:
+        told["sounds_other"] = True
     return told
 
 
 def _mark_sentence(hit: MarkHit, tested: Tested | None) -> str:
+    if hit.found.sounds_other:
+        return "The mark of a clip is in the file, but the sound is not that clip's: it may have been carried over."
     reading, agreeing = hit.match.reading, 128 - hit.match.errors
     informed = tested if tested is not None and tested.decided and not hit.accepted else None
     if informed is not None and informed.how == "presence":
@@ -116,6 +120,7 @@ def of_prints(hit: PrintHit | None, candidates: int) -> FingerprintEvidence:
         "candidates": candidates,
         "verified": len(equals),
         "one_account": len({each.made.account_id for each in equals}) == 1,
+        "stock_voice": not hit.best.made.own_voice,
         "score": round(where.score, 2),
         "agreement": round(where.agreement, 3),
         "bound": where.false_rate,
@@ -137,7 +142,9 @@ def _print_sentence(hit: PrintHit) -> str:
     place = f"between {where.query_from:.1f} s and {where.query_to:.1f} s"
     if count == 1 and (hit.best.seconds < STRONG_SECONDS or where.false_rate > STRONG_RATE):
         return f"One clip may be the same {place}: too short or too unclear to be sure."
-    if count == 1:
+    if count == 1 and not hit.best.made.own_voice:
+        said = f"The sound is that of one clip {place}, in a stock voice: whoever has the engine can make the same."
+    elif count == 1:
         said = f"The sound is that of one clip {place}, and of no other."
     else:
         owners = "one account" if len({each.made.account_id for each in hit.equals}) == 1 else "different accounts"
