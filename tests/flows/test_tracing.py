@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import av
 import numpy as np
@@ -14,7 +15,7 @@ from sqlalchemy import delete
 
 from app.provenance.models import Fingerprint, TraceQuery, TraceState, Verdict
 from app.settings import Settings
-from tests.flows.tracing import OTHER_WORDS, RATE, Desk, Floats, Said, noise
+from tests.flows.tracing import OTHER_WORDS, RATE, Desk, Floats, Said, decoded, noise
 from workers.audio.encode import encode
 from workers.audio.loudness import normalise
 from workers.audio.resample import resample
@@ -22,6 +23,7 @@ from workers.mangle import telephone_copy
 from workers.marks.assure import low_bit_rate
 from workers.marks.credentials import Claim, sign
 
+PERSON = Path(__file__).parents[1] / "data" / "speech" / "reader_26" / "consent.flac"
 NOISE = 2.6
 """Times as loud as the speech."""
 
@@ -190,3 +192,16 @@ def test_silence_and_eight_bits_are_answered(desk: Desk) -> None:
     coarse = np.round(said.pcm / np.abs(said.pcm).max() * 127).astype(np.float32) / 127
     answer = desk.trace(coarse)
     assert (answer.verdict, answer.generation_id) == (Verdict.CONFIRMED, said.generation.id)
+
+
+def test_a_mark_that_was_carried_over_to_foreign_speech_names_nobody(desk: Desk) -> None:
+    """Somebody who knows the mark as well as we do puts it into what another person said."""
+    said = desk.speak()
+    foreign = desk.tools.keys.ring.current.embed(decoded(PERSON.read_bytes())[: 6 * RATE], RATE, said.generation.tag)
+    answer = desk.trace(foreign)
+    assert (answer.verdict, answer.generation_id, answer.matched) == (Verdict.LEAD, None, {})
+    found = channel(answer, "mark")
+    assert (found["accepted"], found["sounds_other"]) == (True, True)
+    with desk.tools.databases.writing() as session:
+        session.execute(delete(Fingerprint))  # with nothing to compare, the mark has to do
+    assert desk.trace(foreign[: 5 * RATE]).generation_id == said.generation.id

@@ -18,7 +18,9 @@ from app.provenance.findings import Channel, Evidence, Matched
 from app.provenance.models import Verdict
 from app.provenance.rules import CONFIRM_RATE, Conclusion, Informed, PrintFound, combine, verdict_of_mark
 from workers.marks import informed
+from workers.marks.alignment import agrees
 from workers.marks.detect import Reading
+from workers.marks.fingerprint import Query
 from workers.marks.informed import Stretch, twins
 from workers.trace import told
 from workers.trace.known import Floats, Known, Search
@@ -94,6 +96,8 @@ class _Search:
         self.hit: PrintHit | None = None
         self.found: PrintFound | None = None
         self.tested: Tested | None = None
+        self.sound: Explained | None = None
+        """Where the clip sounds like the query whose mark is there, when the index did not propose it."""
         self.words: WordsHit | None = None
         self.heard: int | None = None
         self.candidates: int | None = None
@@ -112,6 +116,7 @@ class _Search:
         if thorough and not self._sure_of_mark() and self._conclude().verdict in _UNSURE:
             self.watch(0.5, "looking for a changed copy")
             self._read_mark("full", self.audio[: int(FULL_SECONDS * RATE)], "changed copy")
+        self._check_sound()
         conclusion = self._conclude()
         if thorough and conclusion.verdict is Verdict.NO_EVIDENCE:
             self.watch(0.8, "listening to the words")
@@ -165,6 +170,27 @@ class _Search:
             stock_voice=not best.made.own_voice,
             incomparable=self._incomparable(self.hit, named - self.hit.generations),
         )
+
+    def _check_sound(self) -> None:
+        """Whether the clip that the mark names sounds like the query: a mark can be carried over, a sound can't."""
+        marked = self._marked()
+        if self.mark is None or marked is None:
+            return
+        if self.hit is not None and any(each.made.generation_id == marked for each in self.hit.verified):
+            return
+        clip = self.known.made([marked]).get(marked)
+        if clip is None or clip.fingerprint is None:
+            return
+        reading = self.mark.match.reading
+        start = max(reading.start - _AROUND, 0.0)
+        query = Query(self.audio[int(start * RATE) : int((reading.end + _AROUND) * RATE)], RATE)
+        with self._timed("sound of the mark"):
+            sound = agrees(query, clip.fingerprint, [(1 / reading.time_scale, reading.pitch_scale)])
+        if sound is None:
+            self.mark = replace(self.mark, found=replace(self.mark.found, sounds_other=True))
+        else:
+            moved = replace(sound, query_from=sound.query_from + start, query_to=sound.query_to + start)
+            self.sound = Explained(clip, moved)
 
     def _marked(self) -> uuid.UUID | None:
         return self.mark.found.generation_id if self.mark is not None and self.mark.accepted else None
@@ -272,9 +298,8 @@ class _Search:
 
     def _matched(self, named: uuid.UUID | None) -> Matched | None:
         """Where the named clip is, by its fingerprint."""
-        if self.hit is None or named is None:
-            return None
-        of_it = [each.where for each in self.hit.verified if each.made.generation_id == named]
+        explained = [*(self.hit.verified if self.hit is not None else ()), *([self.sound] if self.sound else ())]
+        of_it = [each.where for each in explained if each.made.generation_id == named]
         return told.matched(of_it[0]) if of_it else None
 
 
