@@ -26,14 +26,15 @@ VARIANTS: tuple[tuple[int, float], ...] = (
 )
 """(shift, stretch) of the query's pairs for copies that are faster, of another tempo, or higher; see landmarks.pair."""
 
-VARIANT_PAIRS, VARIANT_PAIRS_LEAST, VARIANT_PAIRS_IN_ALL = 150, 60, 1500
-"""Pairs per second that a variant is searched with, the strongest; fewer of a long query, which else takes minutes."""
+VARIANT_PAIRS, VARIANT_PAIRS_LEAST, VARIANT_PAIRS_IN_ALL = 150, 60, 900
+"""Pairs per second that a variant is searched with, the strongest; fewer of a query beyond 6 s, which has enough."""
 _SURE_HITS = 25
 """A plain match of so many pairs needs no search over speed and pitch."""
 _BIN = 4  # frames: places are counted in bins of 40 ms, two neighbours together
 _LEAST_HITS = 4
 _AHEAD = 1 << 17  # frames: more than a query is long, so that offsets are positive
 _TABLE_MOST = 22  # bits
+_POSTINGS_MOST = 1 << 20  # of one variant in one segment, the rarest codes first: bounds time and memory
 
 
 @dataclass(frozen=True)
@@ -46,23 +47,46 @@ class _Place:
     stretch: float
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """The pairs of one variant: each code once, and at which frames of the original's time the query has it."""
+
+    codes: Ints  # sorted
+    first: Ints  # of each code among the frames
+    counts: Ints
+    frames: Ints
+    shift: int
+    stretch: float
+
+    @classmethod
+    def of(cls, pairs: Pairs, shift: int, stretch: float) -> _Asked:
+        order = np.argsort(pairs.code, kind="stable")
+        codes, first = np.unique(pairs.code[order], return_index=True)
+        counts = np.diff(np.append(first, len(order)))
+        frames = np.rint(pairs.frame[order] * stretch).astype(np.int64)
+        return cls(codes.astype(np.int64), first, counts, frames, shift, stretch)
+
+
 def search(segments: Sequence[Segment], query: Query, most: int = 20, *, thorough: bool = False) -> list[Candidate]:
     """The `most` best places, best first, one per number and about one offset.
 
     The plain query first; unless that finds a sure match (or with `thorough` in any case), also its variants in
     speed, tempo and pitch. A hit is a pair in common at the place's offset; other clips have some by chance.
     """
-    places = _look(segments, query.pairs(QUERY_PAIRS), *PLAIN)
+    places = look(segments, [_Asked.of(query.pairs(QUERY_PAIRS), *PLAIN)], 8 * most)
     if thorough or max((place.hits for place in places), default=0) < _SURE_HITS:
-        fair = int(VARIANT_PAIRS_IN_ALL / max(query.seconds, 1.0))
-        per_second = min(max(fair, VARIANT_PAIRS_LEAST), VARIANT_PAIRS)
-        for shift, stretch in VARIANTS:
-            places += _look(segments, query.pairs(per_second, shift, stretch), shift, stretch)
-            places = sorted(places, key=lambda place: -place.hits)[: 8 * most]
-    return _distinct(places, most)
+        places += look(segments, variants(query), 8 * most)
+    return distinct(places, most)
 
 
-def _distinct(places: list[_Place], most: int) -> list[Candidate]:
+def variants(query: Query) -> list[_Asked]:
+    """The query as a copy that is faster, of another tempo, or higher."""
+    fair = int(VARIANT_PAIRS_IN_ALL / max(query.seconds, 1.0))
+    per_second = min(max(fair, VARIANT_PAIRS_LEAST), VARIANT_PAIRS)
+    return [_Asked.of(query.pairs(per_second, *variant), *variant) for variant in VARIANTS]
+
+
+def distinct(places: list[_Place], most: int) -> list[Candidate]:
     """The best place of each number and second of offset, as candidates."""
     found: dict[tuple[int, int], Candidate] = {}
     for place in sorted(places, key=lambda place: -place.hits):
@@ -76,27 +100,36 @@ def _distinct(places: list[_Place], most: int) -> list[Candidate]:
     return list(found.values())
 
 
-def _look(segments: Sequence[Segment], pairs: Pairs, shift: int, stretch: float) -> list[_Place]:
-    """Places with at least four hits, of one variant."""
-    if not len(pairs.code):
-        return []
-    order = np.argsort(pairs.code, kind="stable")
-    codes, at = np.unique(pairs.code[order], return_index=True)
-    counts = np.diff(np.append(at, len(order)))
-    frames = np.rint(pairs.frame[order] * stretch).astype(np.int64)
+def look(segments: Sequence[Segment], asked: Sequence[_Asked], most: int) -> list[_Place]:
+    """The `most` best places with at least four hits.
+
+    Segment after segment: so each page of a file is mapped once, and only those of one file at a time.
+    """
     places: list[_Place] = []
     for segment in segments:
-        which, item, frame = segment.find(codes.astype(np.int64))
+        if len(asked) > 1:  # these need most pages, which one by one would take long to read
+            segment.prefetch()
+        for each in asked:
+            found = _places(segment, each)
+            places += [_Place(segment, i, b, hits, each.shift, each.stretch) for i, b, hits in found]
         segment.release()
-        if int(counts.max()) > 1:  # a code that the query has several times
-            times = counts[which]
-            item, frame = np.repeat(item, times), np.repeat(frame, times)
-            within = np.arange(len(item)) - np.repeat(np.cumsum(times) - times, times)
-            ours = frames[np.repeat(at[which], times) + within]
-        else:
-            ours = frames[at[which]]
-        places += [_Place(segment, i, b, hits, shift, stretch) for i, b, hits in _crowded(item, frame - ours)]
+        places = sorted(places, key=lambda place: -place.hits)[:most]
     return places
+
+
+def _places(segment: Segment, asked: _Asked) -> list[tuple[int, int, int]]:
+    """(item, bin, hits) of one variant in one segment."""
+    if not len(asked.codes):
+        return []
+    which, item, frame = segment.find(asked.codes, _POSTINGS_MOST)
+    if int(asked.counts.max()) > 1:  # a code that the query has several times
+        times = asked.counts[which]
+        item, frame = np.repeat(item, times), np.repeat(frame, times)
+        within = np.arange(len(item)) - np.repeat(np.cumsum(times) - times, times)
+        ours = asked.frames[np.repeat(asked.first[which], times) + within]
+    else:
+        ours = asked.frames[asked.first[which]]
+    return _crowded(item, frame - ours)
 
 
 def _crowded(item: Ints, offset: Ints) -> list[tuple[int, int, int]]:

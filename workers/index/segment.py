@@ -128,11 +128,19 @@ class Segment:
         if zlib.crc32(memoryview(self._map)[_HEADER_SIZE:]) != self._checksum:
             raise Damaged(f"{self.path.name} has been changed.")
 
-    def find(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """All postings with these codes: (index of the code, item, frame within the item)."""
+    def find(
+        self, codes: NDArray[np.int64], most: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Postings with these codes: (index of the code, item, frame within the item).
+
+        All of them, or those of the rarest codes, that have about `most` together.
+        """
         group = codes >> self._shift
         low = self._directory[group].astype(np.int64)
         counts = np.maximum(self._directory[group + 1].astype(np.int64) - low, 0)
+        if most is not None and int(counts.sum()) > most:
+            order = np.argsort(counts, kind="stable")
+            counts[order[np.cumsum(counts[order]) > most]] = 0
         which = np.repeat(np.arange(len(codes)), counts)
         at = np.arange(len(which)) + np.repeat(low - (np.cumsum(counts) - counts), counts)
         found = self.postings[at]
@@ -141,6 +149,11 @@ class Segment:
             which, found = which[same], found[same]
         item = ((found >> _ITEM) & np.uint64(MOST_ITEMS - 1)).astype(np.int64)
         return which, item, (found & np.uint64(PART - 1)).astype(np.int64)
+
+    def prefetch(self) -> None:
+        """Have the system read the whole file, in one go, as far as it does not have it in memory."""
+        with contextlib.suppress(ValueError, OSError):
+            self._map.madvise(mmap.MADV_WILLNEED)
 
     def release(self) -> None:
         """Let go of the pages that were read: they stay in the system's cache, not in this process."""
