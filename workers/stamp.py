@@ -48,7 +48,7 @@ def stamp(
         sha256=hashlib.sha256(data).hexdigest(),
         seconds=len(pcm) / rate,
         peaks=peaks(marked.pcm, CLIP_PEAKS),
-        mark_score=marked.z_clean,
+        mark_score=marked.z,
         mark_strength_db=marked.strength_db,
         traceable=not marked.too_short_to_trace,
         credentials=signed,

@@ -34,7 +34,7 @@ class Stamp(Base):
     seconds: Mapped[float]
     peaks: Mapped[list[Any]] = mapped_column(default=list)
     mark_score: Mapped[float]
-    """z of the mark when it was read back from the finished file."""
+    """Best z of the mark when it was read back, from attacked copies of the clip as marked."""
     mark_strength_db: Mapped[float]
     traceable: Mapped[bool]
     """False when the clip is too short for its mark to name a generation by itself."""

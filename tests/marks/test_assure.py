@@ -22,7 +22,7 @@ def test_speech_is_marked_and_read_back_after_the_attacks(
     for index, clip in enumerate(speech[:3]):
         result = assure.embed_checked(mark, clip, RATE, tags[index].tobytes())
         assert result.robust
-        assert result.z_clean > result.z_attacked
+        assert result.z > result.z_attacked
         assert not result.too_short_to_trace
         match = nearest(mark.read(result.pcm, RATE), tags)
         assert match is not None
