@@ -19,6 +19,7 @@ from app.core.uploads import storing
 from app.jobs.models import JobKind
 from app.jobs.service import latest
 from app.provenance.delivery import stamp_of
+from app.provenance.findings import LABELS
 from app.provenance.models import TraceQuery, TraceState
 from app.provenance.service import ask_for_trace, named_by, read_trace, recent_traces, trace_of
 from app.site.pages import page, see
@@ -154,17 +155,19 @@ def _result(session: Session, query: TraceQuery) -> dict[str, Any]:
 
 
 def _evidence(each: dict[str, Any]) -> dict[str, Any]:
-    """One channel of evidence; the mark's has a bar of how many bits agree."""
-    if each["channel"] == "mark" and "errors" in each:
-        return {
+    """One channel of evidence, with a bar where it has a share to show."""
+    shown = {"label": LABELS[each["channel"]], "sentence": each["sentence"], "value": None, "need": None, "of": 1.0}
+    if "errors" in each:
+        return shown | {
             "label": "Bits of the mark that agree, of 128",
-            "sentence": each["sentence"],
             "value": float(128 - each["errors"]),
-            "need": None,
             "of": 128.0,
         }
-    label = {"mark": "The mark", "credentials": "Content credentials"}[each["channel"]]
-    return {"label": label, "sentence": each["sentence"], "value": None, "need": None, "of": 1.0}
+    if "agreement" in each:
+        return shown | {"label": "Agreement of the fingerprints, of 100", "value": 100 * each["agreement"], "of": 100.0}
+    if "share" in each:
+        return shown | {"label": "Words in order, of 100", "value": 100 * each["share"], "of": 100.0}
+    return shown
 
 
 def _aligned(session: Session, query: TraceQuery, generation: Generation) -> dict[str, Any] | None:

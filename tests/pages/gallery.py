@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 import httpx2
 
@@ -17,6 +18,7 @@ from app.jobs import service as jobs
 from app.jobs.models import Job, JobKind
 from app.jobs.service import Claim
 from app.provenance.detection import service as detection
+from app.provenance.findings import Matched
 from app.provenance.models import TraceQuery, Verdict
 from app.provenance.service import TraceFindings, answer_trace, ask_for_trace
 from app.speech.models import Clip, Generation
@@ -242,16 +244,34 @@ _TRACE_WORDS = {
 }
 
 
+_PLACE: Matched = {
+    "query_from": 0.4,
+    "query_to": 4.6,
+    "original_from": 0.1,
+    "original_to": 0.9,
+    "speed": 1.05,
+    "pitch": 1.0,
+}
+
+
 def _traces(gallery: Gallery, world: World, moderator: Account) -> None:
     (generation,) = world.rows(Generation.__table__.select().with_only_columns(Generation.id))
     for verdict, words in _TRACE_WORDS.items():
         query = _ask(world, moderator, f"{verdict.value} {SCRIPT}.mp3")
         claim = world.take(JobKind.TRACE)
-        evidence = [
+        evidence: list[dict[str, Any]] = [
             {"channel": "credentials", "state": "none", "sentence": "The file has no content credentials."},
             {"channel": "mark", "errors": 12, "sentence": "116 of the 128 bits agree."},
+            {"channel": "fingerprint", "agreement": 0.83, "sentence": "The sound is that of one clip."},
+            {
+                "channel": "words",
+                "share": 0.9,
+                "sentence": "9 words in a row are those that one clip was asked to say.",
+            },
         ]
-        findings = TraceFindings(verdict, generation, evidence, 1e-12, 5.0, [0.1, 0.5], f"traces/{query.id}/clean.flac")
+        drawn = [0.1, 0.5, 0.8, 0.3, 0.6] * 24
+        clean = f"traces/{query.id}/clean.flac"
+        findings = TraceFindings(verdict, generation, evidence, 1e-12, 5.0, drawn, clean, _PLACE)
         with world.databases.writing() as session:
             jobs.finish(session, claim)
             answer_trace(session, session.get_one(TraceQuery, query.id), findings)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -20,11 +21,13 @@ from workers.audio.resample import resample
 from workers.audio.transcribe import Word
 from workers.index import Candidate, Index
 from workers.index.follow import catch_up
-from workers.marks.fingerprint import Query
+from workers.marks.fingerprint import BadFingerprint, Query, parse
 from workers.recordings import fetched
 from workers.tools import Tools
 from workers.trace.known import Floats, Made, Reader, Tags, Text
 from workers.trace.tags import TagCache
+
+log = structlog.get_logger(__name__)
 
 CANDIDATES = 20
 _RATE = 16_000
@@ -94,9 +97,20 @@ def made_of(session: Session, prints: Mapping[uuid.UUID, bytes | None]) -> dict[
         .where(Generation.id.in_(prints))
     )
     return {
-        made: Made(made, account, epoch, tag, prints[made], own_voice=owner is not None)
+        made: Made(made, account, epoch, tag, _readable(prints[made]), own_voice=owner is not None)
         for made, account, epoch, tag, owner in session.execute(query)
     }
+
+
+def _readable(fingerprint: bytes | None) -> bytes | None:
+    """None for a damaged one: it must not keep the others from being found."""
+    try:
+        if fingerprint is not None:
+            parse(fingerprint)
+    except BadFingerprint as problem:
+        log.warning("fingerprint.damaged", problem=str(problem))
+        return None
+    return fingerprint
 
 
 class _Prints:
