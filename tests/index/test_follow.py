@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from app.core.db import now
 from app.jobs.models import JobKind
 from app.provenance import fingerprints
 from app.provenance.ledger.models import LeafKind, MerkleLeaf
@@ -57,6 +58,24 @@ def test_an_erased_fingerprint_is_no_candidate_and_goes_with_the_next_rebuilding
         assert list(fingerprints.data_of(session, generations)) == generations[1:]
     assert rebuild(world.databases, index) == 1
     assert (finds(index, 0), finds(index, 1)[0]) == ([], stays)
+
+
+def test_searches_find_everything_while_the_index_is_rebuilt(
+    world: World, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(world, 0)
+    catch_up(world.databases, index)
+    searcher, before, meanwhile = Index(index.directory), finds(index, 0), []
+    rows_after = fingerprints.after
+
+    def watched(*arguments: object) -> object:
+        meanwhile.append(finds(searcher, 0))
+        return rows_after(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fingerprints, "after", watched)
+    rebuild(world.databases, index)
+    assert (meanwhile[0], meanwhile[-1], finds(searcher, 0)) == (before, before, before)
+    assert [path.name for path in index.directory.iterdir() if path.is_dir()] == [f"{now():%Y-%m}"]
 
 
 def test_the_operator_rebuilds_a_lost_index(world: World, index: Index, vouch: Vouch) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from workers.index import Index, segment
-from workers.index.segment import Damaged
+from workers.index.segment import Damaged, Segment
 from workers.marks import fingerprint
 from workers.marks.fingerprint import Query
 
@@ -85,6 +87,21 @@ def test_a_damaged_folder_says_so_and_is_filled_anew(index: Index, harm: str) ->
     assert (Index(index.directory).problem, finds(index, 0)[0]) == (None, 0)
 
 
+@pytest.mark.parametrize("change", [lambda data: data[:-8], lambda data: data[:40], lambda data: data + b"12345678"])
+def test_a_segment_of_another_length_is_damaged(index: Index, change: Callable[[bytes], bytes]) -> None:
+    path = index.segments[0].path
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(Damaged, match=r"wrong length|cut short"):
+        Segment(path)
+
+
+def test_so_many_postings_are_read_and_no_more(index: Index) -> None:
+    one = index.segments[0]
+    codes = np.unique(one.postings >> np.uint64(40)).astype(np.int64)
+    assert len(one.find(codes)[0]) == len(one.postings) > 10
+    assert 0 < len(one.find(codes, 10)[0]) <= 10
+
+
 def test_a_changed_byte_inside_is_found_by_check(index: Index) -> None:
     path = index.segments[0].path
     changed = bytearray(path.read_bytes())
@@ -129,7 +146,7 @@ def test_a_segment_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     def full(_: int) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(segment.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="space"):
         segment.write_whole(path, [b"after"])
     assert (path.read_bytes(), [each.name for each in tmp_path.iterdir()]) == (b"before", ["one.seg"])

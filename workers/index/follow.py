@@ -32,9 +32,14 @@ def catch_up(databases: Databases, index: Index) -> int:
 
 
 def rebuild(databases: Databases, index: Index) -> int:
-    """Make the index anew; gives how many fingerprints it has. What was erased is gone from it, and what is damaged."""
-    index.clear()
-    return catch_up(databases, index)
+    """Make the index anew; gives how many fingerprints it has. What was erased is gone from it, and what is damaged.
+
+    It is built beside the old one, which answers searches until the new one takes its place: needs as much disk again.
+    """
+    made = index.beside()
+    added = catch_up(databases, made)
+    index.take_over(made)
+    return added
 
 
 def alive(databases: Databases) -> Alive:

@@ -3,9 +3,14 @@
     index.json              the segments that count, and up to where the log was read; replaced as a whole
     lock                    held (flock) by the one process that adds or merges
     2026-11/00000017.seg    segments of clips made in that month
+    rebuilt/                an index that is being built to replace this one
 
 Readers take no lock: segments never change, and one that a merge replaced stays readable while it is open. What a
 crash leaves behind is not on the list, and the next process that adds deletes it.
+
+The entries of a clip whose fingerprint was erased stay until a merge or a rebuild touches their file: numbers and
+pairs of peaks, that no longer lead to anything. A search still proposes their number; who asks looks numbers up in the
+database, where it is gone. `merge(alive, all_segments=True)` drops them all.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import contextlib
 import fcntl
 import json
 import re
+import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +35,7 @@ from workers.marks.alignment import Candidate
 from workers.marks.fingerprint import VERSION as FINGERPRINT_VERSION
 from workers.marks.fingerprint import BadFingerprint, Query, parse
 
-LIST, LOCK = "index.json", "lock"
+LIST, LOCK, BESIDE = "index.json", "lock", "rebuilt"
 LIST_VERSION = 1
 TIER = 8
 """So many segments of about one size, in one month, become one."""
@@ -209,6 +215,25 @@ class Index:
         with self.locked():
             self._publish(_Listed(next=self._unused()))
 
+    def beside(self) -> Index:
+        """An empty index within this one's folder, to be filled and then taken over; a crash leaves it there."""
+        made = Index(self.directory / BESIDE)
+        made.clear()
+        return made
+
+    def take_over(self, made: Index) -> None:
+        """Have the content of the index `beside` in place of this one's, at once; searches notice nothing."""
+        with self.locked():
+            names = []
+            for number, name in enumerate(made._listed.names, self._unused()):
+                month = name.split("/")[0]
+                self._folder(month)
+                names.append(f"{month}/{number:08d}.seg")
+                (made.directory / name).replace(self.directory / names[-1])
+                segments.sync_folder(self.directory / month)
+            self._publish(_Listed(made.read_to, self._unused(), tuple(names)))
+        shutil.rmtree(made.directory)
+
     def check(self) -> None:
         """Read all files and compare checksums. Raises Damaged."""
         for each in self.segments:
@@ -220,13 +245,16 @@ class Index:
         return max([self._listed.next, *(number + 1 for number in there)])
 
     def _write(self, month: str, number: int, items: Items, postings: Postings) -> str:
+        self._folder(month)
+        name = f"{month}/{number:08d}.seg"
+        segments.write(self.directory / name, items, postings)
+        return name
+
+    def _folder(self, month: str) -> None:
         folder = self.directory / month
         if not folder.exists():
             folder.mkdir(mode=0o700)
             segments.sync_folder(self.directory)
-        name = f"{month}/{number:08d}.seg"
-        segments.write(self.directory / name, items, postings)
-        return name
 
     def _publish(self, listed: _Listed) -> None:
         segments.write_whole(self.directory / LIST, [listed.dump()])
