@@ -11,7 +11,7 @@ from marks_sound import RATE, decode, encode, resampled
 from numpy.typing import NDArray
 
 from workers.marks import assure
-from workers.marks.matching import nearest
+from workers.marks.matching import nearest, nearest_each
 from workers.marks.watermark import KeyRing, Watermark
 
 Audio = NDArray[np.float32]
@@ -87,6 +87,15 @@ def test_twins_of_one_recording_are_told_apart(mark: Watermark, speech: list[Aud
         match = nearest(mark.read(*telephone(twin)), tags)
         assert match is not None
         assert (match.index, match.accepted) == (index, True)
+
+
+def test_a_clip_that_is_marked_again_leads_to_both_tags(
+    mark: Watermark, speech: list[Audio], tags: NDArray[np.uint8]
+) -> None:
+    once = mark.embed(five_seconds(speech[2]), RATE, tags[21].tobytes())
+    twice = mark.embed(once, RATE, tags[22].tobytes())
+    found = nearest_each(mark.read(*telephone(twice)), tags)
+    assert {match.index for match in found if match.accepted} == {21, 22}
 
 
 def test_the_full_search_finds_a_copy_played_faster_and_says_how_much(
