@@ -14,7 +14,7 @@ import numpy as np
 from benches.trace.attacks import RATE, Floats, load, resampled
 from benches.trace.corpus import Spoken
 from benches.trace.materials import Materials, excerpt
-from benches.trace.service import FOREIGN, HELD_OUT, Made, foreign_voices, host, place_of
+from benches.trace.service import FOREIGN, HELD_OUT, STOCK_VOICES, Made, host, place_of
 from benches.trace.suite import Attack
 from workers.marks.watermark import Watermark
 
@@ -95,13 +95,13 @@ class Source:
         for name, audio in self.materials.people().items():
             cuts = _HUMAN_CUTS if len(audio) >= 10 * RATE else 1
             found += [(f"{name}#{k}", "human speech", audio) for k in range(cuts)]
-        abroad, elsewhere = foreign_voices(self.clips), Watermark(_FOREIGN_KEY)
+        elsewhere = Watermark(_FOREIGN_KEY)
         for spoken in self.clips:
             if place_of(spoken) not in (HELD_OUT, FOREIGN):
                 continue
             audio = resampled(host(spoken, self.corpus), 24_000, RATE)
             if place_of(spoken) == FOREIGN:
-                if spoken.voice in abroad:
+                if spoken.voice in STOCK_VOICES:
                     found += [(f"{spoken.name}#{k}", "same voice and words, made elsewhere", audio) for k in range(2)]
                 continue
             found.append((spoken.name, "same voice, other words, not made here", audio))

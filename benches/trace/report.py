@@ -17,6 +17,7 @@ import numpy as np
 from benches.trace.measure import Answer
 from benches.trace.quality import Costs, Sound
 from benches.trace.scores import at_most, percent, wilson
+from benches.trace.service import STOCK_VOICES
 from benches.trace.suite import Attack
 from benches.trace.svg import Bar, bars
 
@@ -135,7 +136,8 @@ def _about(run: Run) -> str:
 `{run.command}`, {run.made_at[:10]}, on {os.cpu_count()} cores ({platform.machine()}),
 Python {platform.python_version()}, {versions}.
 
-{run.clips} clips of the engine in {run.voices} voices were stamped by the code that stamps every delivery, and cut and
+{run.clips} clips of the engine in {run.voices} voices (stock voices that everybody may use, and others that stand in for
+voices of one account, five of them matched to real people) were stamped by the code that stamps every delivery, and cut and
 attacked as they were delivered; {len(run.answers):,} queries in all. A query is 5 s from a random place of a clip before
 the attack, unless a row says otherwise. The mark was searched for among {run.tags:,} tags: the bound that accepts it
 counts all of them, {run.compared:,} were really compared (those that were issued and random ones), and the rest could
@@ -213,13 +215,14 @@ def _groups(run: Run) -> str:
     groups: dict[str, list[Answer]] = {
         "female voices": [each for each in asked if each.sex == "f"],
         "male voices": [each for each in asked if each.sex == "m"],
-        "engine voices": [each for each in asked if not each.voice.startswith("real")],
+        "voices of one account": [each for each in asked if each.voice not in STOCK_VOICES],
+        "stock voices": [each for each in asked if each.voice in STOCK_VOICES],
         "matched to real people": [each for each in asked if each.voice.startswith("real")],
     }
     for voice in sorted({each.voice for each in asked}):
         groups[voice] = [each for each in asked if each.voice == voice]
-    named = list(groups)[:4]
-    worst = sorted(list(groups)[4:], key=lambda name: _share(groups[name], _right))[:5]
+    named = list(groups)[:5]
+    worst = sorted(list(groups)[5:], key=lambda name: _share(groups[name], _right))[:5]
     rows = []
     for name in [*named, *worst]:
         found = groups[name]

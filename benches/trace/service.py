@@ -28,6 +28,7 @@ from app.voices.models import Voice, VoiceState
 from benches.trace.attacks import Floats
 from benches.trace.corpus import Spoken
 from tests.world import World
+from workers.engines.kokoro.table import STOCK
 from workers.keys import init_keys
 from workers.stamp import stamp
 from workers.tools import Tools
@@ -35,10 +36,12 @@ from workers.tools import Tools
 MADE = "made.json"
 FORMAT = "wav_24000"
 ACCOUNTS, TWIN_ACCOUNTS = 10, 3
-TWIN_VOICES, FOREIGN_VOICES = 12, 12
+TWIN_VOICES = 12
 SHORT, HELD_OUT, TWIN, FOREIGN = (0, 1), 2, 4, 5
 """Which of a voice's seven clips are cut to 3 s before they are stamped; which is never made here; which is made for
-three accounts in the first twelve engine voices; and which, in the next twelve, also exists unmarked."""
+three accounts in twelve of the engine's voices; and which, in stock voices, also exists unmarked."""
+STOCK_VOICES = frozenset(pack for pack, _ in STOCK.values())
+"""The engine's voices that Vouch offers to everybody. The others stand in for voices that one account has cloned."""
 SHORT_SECONDS = 3.0
 _BATCH = 8  # clips in work at once: an account may have ten
 _LEASE = timedelta(hours=2)
@@ -74,19 +77,10 @@ def place_of(spoken: Spoken) -> int:
     return int(spoken.name.rsplit("-", 1)[1])
 
 
-def engine_voices(clips: Iterable[Spoken]) -> list[str]:
-    """Voices that anybody may use, sorted."""
-    return sorted({clip.voice for clip in clips if not clip.voice.startswith("real")})
-
-
 def twin_voices(clips: Iterable[Spoken]) -> set[str]:
-    """Voices in which three accounts let say the same."""
-    return set(engine_voices(clips)[::2][:TWIN_VOICES])
-
-
-def foreign_voices(clips: Iterable[Spoken]) -> set[str]:
-    """Voices of which a clip exists outside as well: the engine is public, and says the same again."""
-    return set(engine_voices(clips)[1::2][:FOREIGN_VOICES])
+    """Voices in which three accounts let say the same; those that are not stock, they have cloned from one sample."""
+    voices = sorted({clip.voice for clip in clips if not clip.voice.startswith("real")})
+    return set(voices[::2][:TWIN_VOICES])
 
 
 def host(spoken: Spoken, corpus: Path) -> Floats:
@@ -116,13 +110,13 @@ def open_service(folder: Path, corpus: Path, clips: list[Spoken], processes: int
 
 
 def _orders(clips: list[Spoken]) -> Iterator[_Order]:
-    twins, owners = twin_voices(clips), sorted({clip.voice for clip in clips if clip.voice.startswith("real")})
+    twins, owned = twin_voices(clips), sorted({clip.voice for clip in clips} - STOCK_VOICES)
     for clip in clips:
         k = place_of(clip)
         if k == HELD_OUT:
             continue
         chance = zlib.crc32(clip.name.encode())
-        account = owners.index(clip.voice) % ACCOUNTS if clip.voice in owners else chance % ACCOUNTS
+        account = owned.index(clip.voice) % ACCOUNTS if clip.voice in owned else chance % ACCOUNTS
         if k == TWIN and clip.voice in twins:
             yield from (_Order(clip, "twin", (account + step) % ACCOUNTS) for step in range(TWIN_ACCOUNTS))
         else:
@@ -136,8 +130,7 @@ def _make(settings: Settings, corpus: Path, clips: list[Spoken], processes: int)
     world = World(settings, databases)
     people = [world.account(plan="studio") for _ in range(ACCOUNTS)]
     orders = list(_orders(clips))
-    voices = {order.spoken.voice: order.account for order in orders}
-    spoken_in = {name: _voice(world, name, people[voices[name]]) for name in sorted(voices)}
+    spoken_in = {key: _voice(world, key[0], people[key[1]]) for key in sorted({_voice_key(order) for order in orders})}
     key_epoch, key = Tools(settings).keys.current
     waiting = iter(orders)
     context = multiprocessing.get_context("spawn")  # no connection may be shared with a child
@@ -145,7 +138,7 @@ def _make(settings: Settings, corpus: Path, clips: list[Spoken], processes: int)
         done = 0
         while batch := list(islice(waiting, _BATCH)):
             rows = [
-                _commit(world, people[o.account], spoken_in[o.spoken.voice], o.spoken, key, key_epoch) for o in batch
+                _commit(world, people[o.account], spoken_in[_voice_key(o)], o.spoken, key, key_epoch) for o in batch
             ]
             stamped = pool.starmap(_stamped, [(row, o.spoken) for (_, row), o in zip(rows, batch, strict=True)])
             for order, (claim, row), result in zip(batch, rows, stamped, strict=True):
@@ -167,9 +160,14 @@ def _make(settings: Settings, corpus: Path, clips: list[Spoken], processes: int)
     databases.close()
 
 
+def _voice_key(order: _Order) -> tuple[str, int]:
+    """A voice that was cloned is of its account alone; of a stock voice there is one."""
+    return order.spoken.voice, 0 if order.spoken.voice in STOCK_VOICES else order.account
+
+
 def _voice(world: World, name: str, owner: Account) -> Voice:
-    """A stock voice, or for a matched voice one that its owner cloned with consent."""
-    if name.startswith("real"):
+    """A stock voice, or one that its owner cloned with consent."""
+    if name not in STOCK_VOICES:
         return world.voice(owner)
     with world.databases.writing() as session:
         voice = Voice(stock_id=name, name=name, language="en-us", state=VoiceState.READY, artefact_key=f"stock/{name}")
