@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benches.mark_training import untrained
 from benches.trace.attacks import load
 from workers.marks import assure, shaping, spectrum
 from workers.marks.detect import Reading
@@ -34,19 +35,22 @@ FRESH = 12  # clips that are attacked with what was learnt
 ROUNDS = 2  # of lining up and averaging
 
 
+def energies_of(audio: Floats) -> Floats:
+    """What the attacker sees: log band energies, (frames, BANDS)."""
+    return spectrum.band_energies(spectrum.power(spectrum.stft(np.pad(spectrum.levelled(audio), (WINDOW, WINDOW)))))
+
+
 def cells_of(audio: Floats) -> Floats:
-    """What the attacker sees: log energies of the cells, (slots, BANDS)."""
-    power = spectrum.power(spectrum.stft(np.pad(spectrum.levelled(audio), (WINDOW, WINDOW))))
-    return np.asarray(spectrum.cells(spectrum.band_energies(power))[0], dtype=np.float32)
+    """Mean energies of the cells, (slots, BANDS)."""
+    return np.asarray(spectrum.cells(energies_of(audio))[0], dtype=np.float32)
 
 
 def differences(marked: Floats, original: Floats | None) -> Floats:
-    """The attacker's view of the mark in one clip: against its original, or whitened as the reader does it."""
-    cells = cells_of(marked)
+    """The attacker's view of the mark in one clip: against its original, or whitened."""
     if original is not None:
-        known = cells - cells_of(original)
+        known = cells_of(marked) - cells_of(original)
         return np.asarray(np.clip(known - known.mean(axis=0), -6, 6), dtype=np.float32)
-    return np.asarray(spectrum.statistic(cells[None])[0], dtype=np.float32)
+    return untrained.evidence(energies_of(marked))
 
 
 def around(view: Floats, start: int = 0) -> Floats:

@@ -14,15 +14,17 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from benches.mark_training import untrained
 from benches.mark_training.damage import ATTACKS, Damage
 from benches.trace import attacks
 from benches.trace.attacks import RATE, Floats, load
-from workers.marks import spectrum
+from workers.marks import shaping, spectrum
 from workers.marks.pattern import BITS, PILOT, signs
 from workers.marks.spectrum import HOP, SLOT, WINDOW
 from workers.marks.watermark import Watermark
@@ -83,7 +85,7 @@ def aligned(energies: Floats, wanted: Floats, reach: int) -> int:
     fits = []
     for offset in range(-reach, reach + 1):
         shifted = energies[offset:] if offset >= 0 else np.pad(energies, ((-offset, 0), (0, 0)), mode="edge")
-        values = spectrum.statistic(spectrum.cells(shifted))[0]
+        values = untrained.evidence(shifted)
         count = min(len(values), len(wanted))
         fits.append(float(np.sum(values[:count] * wanted[:count]) / (np.linalg.norm(values[:count]) + 1e-9)))
     return int(np.argmax(fits)) - reach
@@ -126,9 +128,10 @@ def _examples(work: tuple[list[tuple[Floats, int]], list[Floats], int, int]) -> 
     names = list(ATTACKS)
     weights = np.array([ATTACKS[name][0] for name in names])
     found = []
-    for audio, rate in sources:
-        for attack in rng.choice(names, each, replace=False, p=weights / weights.sum()):
-            found.append(example(audio, rate, str(attack), others, rng))  # noqa: PERF401
+    with patch.object(shaping, "_evidence", untrained.evidence):  # else training would need the weights that it makes
+        for audio, rate in sources:
+            for attack in rng.choice(names, each, replace=False, p=weights / weights.sum()):
+                found.append(example(audio, rate, str(attack), others, rng))  # noqa: PERF401
     return found
 
 

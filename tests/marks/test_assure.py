@@ -19,7 +19,7 @@ Audio = NDArray[np.float32]
 def test_speech_is_marked_and_read_back_after_the_attacks(
     mark: Watermark, speech: list[Audio], tags: NDArray[np.uint8]
 ) -> None:
-    for index, clip in enumerate(speech[:3]):
+    for index, clip in enumerate(speech[:2]):
         result = assure.embed_checked(mark, clip, RATE, tags[index].tobytes())
         assert result.robust
         assert result.z > result.z_attacked

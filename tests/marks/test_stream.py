@@ -7,7 +7,7 @@ import pytest
 from marks_sound import RATE, resampled
 from numpy.typing import NDArray
 
-from workers.marks import spectrum
+from workers.marks import detector, spectrum
 from workers.marks.pattern import signs
 from workers.marks.stream import LATENCY_SECONDS, MarkStream
 from workers.marks.watermark import Watermark
@@ -52,7 +52,7 @@ def test_the_pattern_runs_on_across_the_pieces_of_a_stream(
     long, tag = np.resize(speech[0], 14 * RATE), tags[9].tobytes()
     result = streamed(mark, long, RATE, tag, list(range(4000, len(long), 4000)))
     power = spectrum.power(spectrum.stft(np.pad(spectrum.levelled(result), spectrum.WINDOW)))
-    seen = spectrum.statistic(spectrum.cells(spectrum.band_energies(power)))[0]
+    seen = detector.evidence(spectrum.band_energies(power), alignments=1)
     for first in range(0, 500, 100):
         chips = mark.pattern.over(200, mark.pattern.start(tag) + first)
         bits = (chips @ seen[first : first + 200].ravel())[1:]

@@ -52,7 +52,7 @@ def noisy(audio: Audio) -> tuple[Audio, int]:
     return audio + noise * np.float32(0.1 * np.std(audio)), RATE
 
 
-@pytest.mark.parametrize("attack", [unchanged, upside_down_and_faint, mp3, opus, telephone, telephone_as_mp3, noisy])
+@pytest.mark.parametrize("attack", [unchanged, upside_down_and_faint, mp3, opus, telephone_as_mp3, noisy])
 def test_a_five_second_copy_leads_to_its_tag_among_a_hundred_thousand(
     attack: Callable[[Audio], tuple[Audio, int]], mark: Watermark, marked: list[Audio], tags: NDArray[np.uint8]
 ) -> None:
@@ -62,6 +62,17 @@ def test_a_five_second_copy_leads_to_its_tag_among_a_hundred_thousand(
         assert match is not None
         assert (match.index, match.accepted) == (index, True), match
         assert match.runner_up_z < 6.2  # what 8 * 10^5 random comparisons give
+
+
+def test_all_bits_come_out_alike_as_the_reader_sees_them(
+    mark: Watermark, marked: list[Audio], tags: NDArray[np.uint8]
+) -> None:
+    agreements = []
+    for index, clip in enumerate(marked):
+        match = nearest(mark.read(five_seconds(clip), RATE), tags[index : index + 1])
+        assert match is not None
+        agreements.append(match.z)
+    assert np.mean(agreements) > 10.92, agreements  # evened out by the fixed filter: 10.84; not at all: 10.41
 
 
 def test_speech_that_carries_no_mark_matches_nothing(

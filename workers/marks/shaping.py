@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workers.marks import spectrum
+from workers.marks import detector, spectrum
 from workers.marks.pattern import BITS, PILOT, Pattern
 from workers.marks.spectrum import BANDS, HOP, SLOT, WINDOW, Floats, Spectrum
 
@@ -49,8 +49,13 @@ def change(pattern: Pattern, audio: Floats, bits: Floats, start: int, strength_d
 def _matches(chips: Floats, marked: Floats, frames: int) -> Floats:
     """Normalised match of pilot and bits, (129,), as the reader will see it."""
     energies = spectrum.band_energies(spectrum.power(spectrum.stft(marked)[:frames]))
-    seen = spectrum.statistic(spectrum.cells(energies))[0].ravel()
+    seen = _evidence(energies).ravel()
     return np.asarray(chips @ seen / np.sqrt(seen @ seen + 1e-9), dtype=np.float32)
+
+
+def _evidence(energies: Floats) -> Floats:
+    """What the reader sees in the slots of the piece, (slots, BANDS)."""
+    return detector.evidence(energies, alignments=1)
 
 
 def _gains(allowed: Floats, wanted: Floats, strength_db: float) -> tuple[Floats, float]:
