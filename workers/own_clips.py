@@ -8,7 +8,7 @@ from app.provenance.models import Verdict
 from workers.audio.resample import resample
 from workers.recordings import Floats
 from workers.tools import Tools
-from workers.trace.search import RATE, find
+from workers.trace.search import QUICK, RATE, find
 
 SAYS = "This is a recording of speech that was made here. Send a person's own speech, recorded with a microphone."
 
@@ -20,5 +20,5 @@ def made_here(pcm: Floats, sample_rate: int, tools: Tools) -> uuid.UUID | None:
 
     The mark and the fingerprint decide; the slow searches of a trace are left out: whoever uploads waits for it.
     """
-    findings = find(resample(pcm, sample_rate, RATE), tools.ledger, thorough=False)
+    findings = find(resample(pcm, sample_rate, RATE), tools.ledger, effort=QUICK)
     return findings.best if findings.verdict in _OURS else None

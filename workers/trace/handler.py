@@ -21,7 +21,7 @@ from workers.recordings import cleaned, fetched, keep
 from workers.runtime import Held, JobFailure, each
 from workers.tools import Tools
 from workers.trace import public, told
-from workers.trace.search import RATE, find
+from workers.trace.search import COARSE, RATE, THOROUGH, find
 
 LONGEST_SECONDS = 600.0
 """Longest recording that is searched; a longer one must be cut to the part in question."""
@@ -35,7 +35,8 @@ def work(held: Held, tools: Tools) -> None:
     query, audio, reading = _read(held, tools)
     signed = _generation_of(reading, tools)
     heard = resample(audio.pcm, audio.sample_rate, RATE)
-    found = find(heard, tools.ledger, signed, lambda share, step: _report(held, share, step))
+    effort = COARSE if query.purpose is Purpose.PUBLIC else THOROUGH
+    found = find(heard, tools.ledger, signed, lambda share, step: _report(held, share, step), effort=effort)
     credentials: CredentialsEvidence = told.of_credentials(reading, signed is not None)
     findings = TraceFindings(
         verdict=found.verdict,

@@ -31,8 +31,24 @@ from workers.trace.words import WordsHit, hear
 
 RATE = 16_000
 """Hz of what is searched."""
-FULL_SECONDS = 120.0
-"""So much of a query, from its start, is searched for marks over all changes of speed and pitch."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much the slow searches may cost."""
+
+    full_seconds: float
+    """So much of a query, from its start, is searched for marks over all changes of speed and pitch; a second of it
+    takes a fifth of a second."""
+    words: bool
+    """Whether what is said is transcribed, where nothing else was found."""
+
+
+THOROUGH = Effort(120.0, words=True)
+COARSE = Effort(30.0, words=False)
+"""For people without an account: anybody can ask, and anybody can say the same words."""
+QUICK = Effort(0.0, words=False)
+"""While somebody waits whose upload is most probably nothing of ours."""
 PRESENCE_MARGIN = 2.0
 """By how much z of a clip must beat that of its rivals, to be told from them by its tag."""
 MOST_TWINS = 8
@@ -73,16 +89,15 @@ def find(
     signed: uuid.UUID | None = None,
     watch: Watch = lambda _share, _step: None,
     *,
-    thorough: bool = True,
+    effort: Effort = THOROUGH,
 ) -> Findings:
     """Search everything known for where `audio`, mono float32 at 16 kHz, comes from.
 
     `signed` is the generation that intact credentials of the file name. The evidence is that of mark, fingerprint and
-    words; that of the credentials is the caller's. Without `thorough` the slow searches are left out: for marks over
-    all changes of speed and pitch, and for words. Time is bounded for up to 600 s of audio; what is longer is not
+    words; that of the credentials is the caller's. Time is bounded for up to 600 s of audio; what is longer is not
     looked at.
     """
-    return _Search(audio, known, signed, watch).run(thorough=thorough)
+    return _Search(audio, known, signed, watch).run(effort)
 
 
 class _Search:
@@ -103,9 +118,10 @@ class _Search:
         self.candidates: int | None = None
         self.seconds: dict[str, float] = {}
 
-    def run(self, *, thorough: bool) -> Findings:
+    def run(self, effort: Effort) -> Findings:
         """Channel after channel."""
-        thorough = thorough and bool(self.tags)  # where nothing was made, there is nothing to look for
+        if not self.tags:  # where nothing was made, there is nothing to look for
+            effort = QUICK
         self.watch(0.0, "looking for the mark")
         self._read_mark("plain", self.audio, "mark")
         self.watch(0.2, "comparing fingerprints")
@@ -113,12 +129,12 @@ class _Search:
         if self.hit is not None and not self._confirmed_by_mark():
             self.watch(0.4, "comparing with the original")
             self._inform(self.hit)
-        if thorough and not self._sure_of_mark() and self._conclude().verdict in _UNSURE:
+        if effort.full_seconds and not self._sure_of_mark() and self._conclude().verdict in _UNSURE:
             self.watch(0.5, "looking for a changed copy")
-            self._read_mark("full", self.audio[: int(FULL_SECONDS * RATE)], "changed copy")
+            self._read_mark("full", self.audio[: int(effort.full_seconds * RATE)], "changed copy")
         self._check_sound()
         conclusion = self._conclude()
-        if thorough and conclusion.verdict is Verdict.NO_EVIDENCE:
+        if effort.words and conclusion.verdict is Verdict.NO_EVIDENCE:
             self.watch(0.8, "listening to the words")
             with self._timed("words"):
                 self.words, self.heard = hear(self.audio, self.known)
