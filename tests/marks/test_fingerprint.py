@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import soxr
 from marks_sound import RATE, decode, encode
 from numpy.typing import NDArray
 
-from workers.index import Index
+from workers.index import Candidate, Index
 from workers.marks import fingerprint
 from workers.marks.alignment import Verified, agrees, verify
 from workers.marks.fingerprint import BadFingerprint, Query
@@ -94,6 +96,17 @@ def test_other_words_of_the_same_voice_are_not_verified(
 ) -> None:
     for piece in speech[STRANGERS:]:
         assert found(index, prints, Query(piece, RATE)) == []
+
+
+def test_a_sketch_without_common_pairs_is_not_verified(prints: list[bytes], speech: list[Floats]) -> None:
+    """As the same words in another voice are: the pattern of loud and soft agrees, the peaks do not."""
+    start = int(START * RATE)
+    query = Query(speech[1][start : start + 4 * RATE], RATE)
+    place = Candidate(1, 20, 0, 1.0, START * 100)
+    assert verify(query, prints[1], place) is not None
+    whole = fingerprint.parse(prints[1])
+    bare = struct.pack("<BII", 1, whole.frames, 0) + whole.sketch.tobytes()
+    assert verify(query, bare, replace(place, hits=4)) is None
 
 
 @pytest.mark.parametrize("change", COPIES)

@@ -48,7 +48,7 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """The pairs of one variant: each code once, and at which frames of the original's time the query has it."""
 
     codes: Ints  # sorted
@@ -59,7 +59,7 @@ class _Asked:
     stretch: float
 
     @classmethod
-    def of(cls, pairs: Pairs, shift: int, stretch: float) -> _Asked:
+    def of(cls, pairs: Pairs, shift: int, stretch: float) -> Asked:
         order = np.argsort(pairs.code, kind="stable")
         codes, first = np.unique(pairs.code[order], return_index=True)
         counts = np.diff(np.append(first, len(order)))
@@ -73,17 +73,17 @@ def search(segments: Sequence[Segment], query: Query, most: int = 20, *, thoroug
     The plain query first; unless that finds a sure match (or with `thorough` in any case), also its variants in
     speed, tempo and pitch. A hit is a pair in common at the place's offset; other clips have some by chance.
     """
-    places = look(segments, [_Asked.of(query.pairs(QUERY_PAIRS), *PLAIN)], 8 * most)
+    places = look(segments, [Asked.of(query.pairs(QUERY_PAIRS), *PLAIN)], 8 * most)
     if thorough or max((place.hits for place in places), default=0) < _SURE_HITS:
         places += look(segments, variants(query), 8 * most)
     return distinct(places, most)
 
 
-def variants(query: Query) -> list[_Asked]:
+def variants(query: Query) -> list[Asked]:
     """The query as a copy that is faster, of another tempo, or higher."""
     fair = int(VARIANT_PAIRS_IN_ALL / max(query.seconds, 1.0))
     per_second = min(max(fair, VARIANT_PAIRS_LEAST), VARIANT_PAIRS)
-    return [_Asked.of(query.pairs(per_second, *variant), *variant) for variant in VARIANTS]
+    return [Asked.of(query.pairs(per_second, *variant), *variant) for variant in VARIANTS]
 
 
 def distinct(places: list[_Place], most: int) -> list[Candidate]:
@@ -100,7 +100,7 @@ def distinct(places: list[_Place], most: int) -> list[Candidate]:
     return list(found.values())
 
 
-def look(segments: Sequence[Segment], asked: Sequence[_Asked], most: int) -> list[_Place]:
+def look(segments: Sequence[Segment], asked: Sequence[Asked], most: int) -> list[_Place]:
     """The `most` best places with at least four hits.
 
     Segment after segment: so each page of a file is mapped once, and only those of one file at a time.
@@ -117,7 +117,7 @@ def look(segments: Sequence[Segment], asked: Sequence[_Asked], most: int) -> lis
     return places
 
 
-def _places(segment: Segment, asked: _Asked) -> list[tuple[int, int, int]]:
+def _places(segment: Segment, asked: Asked) -> list[tuple[int, int, int]]:
     """(item, bin, hits) of one variant in one segment."""
     if not len(asked.codes):
         return []
