@@ -101,12 +101,12 @@ def test_other_words_of_the_same_voice_are_not_verified(
 def test_a_sketch_without_common_pairs_is_not_verified(prints: list[bytes], speech: list[Floats]) -> None:
     """As the same words in another voice are: the pattern of loud and soft agrees, the peaks do not."""
     start = int(START * RATE)
-    query = Query(speech[1][start : start + 4 * RATE], RATE)
+    query = Query(speech[1][start : start + 3 * RATE], RATE)
     place = Candidate(1, 20, 0, 1.0, START * 100)
     assert verify(query, prints[1], place) is not None
     whole = fingerprint.parse(prints[1])
     bare = struct.pack("<BII", 1, whole.frames, 0) + whole.sketch.tobytes()
-    assert verify(query, bare, replace(place, hits=4)) is None
+    assert verify(query, bare, replace(place, hits=0)) is None
 
 
 @pytest.mark.parametrize("change", COPIES)
