@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import uuid
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from app.core import audit
@@ -13,6 +14,7 @@ from app.core.audit import Actor, AuditEntry
 from app.core.db import Base, Databases
 from app.provenance.ledger import leaves, merkle, proofs
 from app.provenance.ledger.models import LeafKind, MerkleLeaf, MerkleNode
+from app.settings import Settings
 
 TESTER = Actor.system("test")
 
@@ -128,3 +130,22 @@ def test_eight_writers_at_once_leave_no_gap(databases: Databases) -> None:
     said = [words or "" for words in words_in_order(databases)]
     assert len(set(said)) == 96
     assert all(first[:-1] == second[:-1] for first, second in zip(said[::2], said[1::2], strict=True))
+
+
+def test_hashes_are_found_by_index_however_long_the_log_is(sqlite_settings: Settings) -> None:
+    """Each commit with a leaf looks for some nodes while others wait for it."""
+    databases = Databases(sqlite_settings)
+    seen: list[tuple[str, Any]] = []
+    event.listen(databases.engine, "before_cursor_execute", lambda _c, _u, query, given, *_: seen.append((query, given)))
+    with databases.writing() as session:
+        for each in range(7):
+            note(session, str(each))
+    with databases.writing() as session:
+        note(session, "8")
+    asked = [each for each in seen if "FROM merkle_" in each[0] and each[0].startswith("SELECT")]
+    with databases.engine.connect() as connection:
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", given).all() for query, given in asked]
+    databases.close()
+    steps = [str(step[3]) for plan in plans for step in plan]
+    assert any("merkle_node" in step for step in steps)
+    assert [step for step in steps if step.startswith("SCAN merkle")] == []

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.core.errors import NotFound
@@ -49,8 +49,12 @@ def hashes_of(session: Session, subtrees: Iterable[Subtree]) -> dict[Subtree, by
         of_leaves = select(MerkleLeaf.position, MerkleLeaf.hash).where(MerkleLeaf.position.in_(leaves))
         found |= {(0, position): digest for position, digest in session.execute(of_leaves)}
     if nodes:
-        place = tuple_(MerkleNode.level, MerkleNode.position)
-        of_nodes = select(MerkleNode.level, MerkleNode.position, MerkleNode.hash).where(place.in_(nodes))
+        by_level: dict[int, list[int]] = {}
+        for level, position in nodes:
+            by_level.setdefault(level, []).append(position)
+        # Not `(level, position) IN (...)`: SQLite finds no index for that and reads the whole table.
+        places = (and_(MerkleNode.level == level, MerkleNode.position.in_(each)) for level, each in by_level.items())
+        of_nodes = select(MerkleNode.level, MerkleNode.position, MerkleNode.hash).where(or_(*places))
         found |= {(level, position): digest for level, position, digest in session.execute(of_nodes)}
     if missing := wanted - found.keys():
         level, position = min(missing)
