@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ROOT = "Root of the clock, with a name that makes it longer than the leaf"[:64]
 """`openssl ts` puts the leaf first, and DER wants the shorter one first."""
-Mood = Literal["well", "refusing", "silent", "broken", "endless"]
+Mood = Literal["well", "refusing", "silent", "broken", "endless", "endless head"]
 
 _CONFIG = """
 [tsa]
@@ -91,6 +91,10 @@ def _handler(authority: TimeAuthority) -> type[BaseHTTPRequestHandler]:
                 return
             if authority.mood == "silent":
                 authority._closing.wait()
+                return
+            if authority.mood == "endless head":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                self._drip()
                 return
             self.send_response(200)
             self.send_header("Content-Type", "application/timestamp-reply")

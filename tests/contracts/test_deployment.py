@@ -109,7 +109,15 @@ def test_only_workers_see_the_keys_of_the_mark_and_only_setting_up_writes_any(co
     }
     writable = {one for mounted in mounts.values() for one in mounted if one in ("keys:/keys", "secrets:/secrets")}
     assert writable <= set(mounts["migrate"])
-    assert "secrets:/secrets:ro" in mounts["web"]
+    assert mounts["web"] == ["secrets:/secrets:ro"]
+    assert {name for name, mounted in mounts.items() if "signing:/signing" in mounted} == {"migrate"}
+    assert not any("keys:" in one for one in mounts["errands"])
+
+
+def test_who_checks_the_ledger_finds_the_copies_that_the_errands_process_made(compose: dict[str, Any]) -> None:
+    """`vouch doctor --ledger` is run as `migrate`, like all commands."""
+    assert "checkpoints:/checkpoints" in compose["services"]["errands"]["volumes"]
+    assert "checkpoints:/checkpoints:ro" in compose["services"]["migrate"]["volumes"]
 
 
 def test_the_example_names_a_mail_server() -> None:

@@ -38,7 +38,7 @@ def test_a_stranger_who_brings_certificates_along_is_not_believed(clock: TimeAut
             check(forged, DATA, anchors)
 
 
-@pytest.mark.parametrize("mood", ["refusing", "silent", "broken", "endless"])
+@pytest.mark.parametrize("mood", ["refusing", "silent", "broken", "endless", "endless head"])
 def test_an_authority_in_trouble_is_an_error_within_the_time_given(clock: TimeAuthority, mood: Mood) -> None:
     clock.mood = mood
     try:

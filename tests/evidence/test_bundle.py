@@ -180,12 +180,15 @@ def test_whoever_has_the_key_can_still_not_change_what_the_ledger_says(case: Cas
     head = {**document["checkpoint"], "root": other.hex(), "note": note}
     steps = ["00" * 32, *document["proof"][1:]]
     story = {**json.loads(files["report.json"]), "generation": {"id": "0", "ref": "0"}}
+    account = json.loads(files["report.json"])
+    account["account"]["row"] = str(case.generation.id)
     forged = (
         ("proofs/generation.json", {**proof, "row": {**row, "account_id": "0"}}, "does not commit"),
         ("proofs/generation.json", {**proof, "salt": "x"}, "does not commit"),
         ("proofs/generation.json", {**proof, "document": {**document, "proof": steps}}, "does not lead"),
         ("proofs/generation.json", {**proof, "document": {**document, "checkpoint": head}}, "of the checkpoint"),
         ("report.json", story, "different generations"),
+        ("report.json", account, "different accounts"),
     )
     for name, content, why in forged:
         with pytest.raises(verify.Broken, match=why):
@@ -195,6 +198,18 @@ def test_whoever_has_the_key_can_still_not_change_what_the_ledger_says(case: Cas
     stranger = signing.public_pem(Ed25519PrivateKey.generate())
     with pytest.raises(verify.Broken, match="another key"):
         verify.check(files, stranger)
+
+
+def test_what_a_forged_bundle_says_cant_imitate_what_the_check_says(case: Case) -> None:
+    """Somebody signs with a key of theirs and writes the true key's line, and codes of terminals, into the report."""
+    files = unpacked(case.bundle())
+    report = json.loads(files["report.json"])
+    report["account"]["id"] = "x\n  signed by    key " + "ab" * 32 + "\x1b[8m\u2028\x9b8m" + " " * 300 + "y"
+    lines = verify.check(resigned({**files, "report.json": json.dumps(report).encode()}, case.tools))
+    assert [line for line in lines if "signed by" in line and not line.startswith("  account")] == [
+        "  signed by    key " + signing.fingerprint(signing.public_pem(case.tools.signing))
+    ]
+    assert all(line.isprintable() and len(line) <= 250 for line in lines)
 
 
 def test_a_bundle_tells_the_case_and_names_nobody(case_anywhere: Case) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -116,6 +118,23 @@ def test_missing_copies_are_made_later(tools: Tools, databases: Databases) -> No
     assert exports.sizes_in(folder) == [4, 7]
     newest = exports.newest_in(folder)
     assert newest == (folder / "latest.txt").read_text() == exports.newest_stored(tools.storage)
+
+
+def test_a_copy_that_was_cut_off_is_made_whole_later(
+    tools: Tools, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(path: Path, content: bytes, write: Callable[[Path, bytes], None] = exports.write_whole) -> None:
+        write(path, content)
+        raise OSError("the disk is full")
+
+    grow(databases)
+    with monkeypatch.context() as patch:
+        patch.setattr(exports, "write_whole", cut_off)
+        with pytest.raises(OSError, match="full"):
+            sign_now(tools)
+    sign_when_due(tools)
+    folder = tools.settings.checkpoint_directory
+    assert sorted(path.name for path in folder.iterdir()) == ["000000000004.json", "000000000004.txt", "latest.txt"]
 
 
 def forget_from(databases: Databases, size: int) -> None:

@@ -136,7 +136,9 @@ def test_hashes_are_found_by_index_however_long_the_log_is(sqlite_settings: Sett
     """Each commit with a leaf looks for some nodes while others wait for it."""
     databases = Databases(sqlite_settings)
     seen: list[tuple[str, Any]] = []
-    event.listen(databases.engine, "before_cursor_execute", lambda _c, _u, query, given, *_: seen.append((query, given)))
+    event.listen(
+        databases.engine, "before_cursor_execute", lambda _c, _u, query, given, *_: seen.append((query, given))
+    )
     with databases.writing() as session:
         for each in range(7):
             note(session, str(each))

@@ -73,7 +73,7 @@ def compose(
         "matched": query.matched,
         "generation": _generation(generation),
         "stamp": _stamp(stamp),
-        "account": {"id": account.public_id, "names": NAMES},
+        "account": {"id": account.public_id, "row": str(account.id), "names": NAMES},
         "alternatives": list(ALTERNATIVES),
         "software": _software(),
         "keys": [{"use": key.use.value, "name": key.name, "fingerprint": key.fingerprint} for key in _keys(session)],

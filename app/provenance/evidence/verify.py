@@ -29,6 +29,7 @@ PURPOSE = b"vouch-evidence-v1"
 MANIFEST, SIGNATURE = "MANIFEST.json", "MANIFEST.sig"
 PROOFS = ("proofs/generation.json", "proofs/stamp.json")
 LARGEST = 1 << 30
+LONGEST = 200
 
 
 class Broken(Exception):
@@ -44,7 +45,7 @@ def main() -> int:
     try:
         lines = check(read(Path(given.bundle)), Path(given.key).read_text() if given.key else None)
     except (Broken, OSError) as problem:
-        sys.stdout.write(f"NOT INTACT: {problem}\n")
+        sys.stdout.write(f"NOT INTACT: {plain(problem)}\n")
         return 1
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
@@ -91,8 +92,9 @@ def _checked(files: Mapping[str, bytes], trusted_pem: str | None) -> list[str]:
     _check_files(files, manifest["files"])
     report = json.loads(files["report.json"])
     rows = {name: _check_proof(name, json.loads(files[name]), manifest["checkpoint_keys"]) for name in PROOFS}
-    _check_story(files, report, rows["proofs/generation.json"], rows["proofs/stamp.json"])
-    return _verdict(manifest, report, trusted_pem is not None)
+    generation = rows["proofs/generation.json"]
+    _check_story(files, report, generation, rows["proofs/stamp.json"])
+    return _verdict(manifest, report, generation, trusted_pem is not None)
 
 
 def fingerprint(pem: str) -> str:
@@ -199,26 +201,33 @@ def _check_story(files: Mapping[str, bytes], report: Any, generation: Any, stamp
         raise Broken("report and ledger speak of different generations")
     if report["generation"]["ref"] != generation["public_ref"]:
         raise Broken("report and ledger name different references")
+    if report["account"]["row"] != generation["account_id"]:
+        raise Broken("report and ledger name different accounts")
     original = report["files"].get("original")
     if original and hashlib.sha256(files[original]).hexdigest() != stamp["sha256"]:
         raise Broken(f"{original} is not the file that the ledger knows")
 
 
-def _verdict(manifest: Any, report: Any, trusted: bool) -> list[str]:
-    query, generation = report["query"], report["generation"]
+def _verdict(manifest: Any, report: Any, generation: Any, trusted: bool) -> list[str]:
     lines = [
         "INTACT: the signature, every file, both leaves of the ledger and the checkpoint hold.",
         "",
-        "  verdict      {}".format(report["verdict_in_words"]),
-        "  query        SHA-256 {}".format(query["file_sha256"]),
-        "  generation   {}, made at {}".format(generation["ref"], generation["made_at"]),
-        "  account      {} (no name is in this bundle)".format(report["account"]["id"]),
-        "  wrong match  {}".format(report["false_match_rate_in_words"]),
+        "  verdict      {}".format(plain(report["verdict_in_words"])),
+        "  query        SHA-256 {}".format(plain(report["query"]["file_sha256"])),
+        "  generation   {}, made at {}".format(plain(generation["public_ref"]), plain(generation["created_at"])),
+        "  account      {} (no name is in this bundle)".format(plain(report["account"]["id"])),
+        "  wrong match  {}".format(plain(report["false_match_rate_in_words"])),
         "  signed by    key {}".format(fingerprint(manifest["public_key"])),
     ]
     if not trusted:
         lines += ["", "Compare this key with the one that the service publishes, or run again with --key."]
     return lines
+
+
+def plain(said: Any) -> str:
+    """On one line, short, without codes of terminals: what a bundle says must not look like what this program says."""
+    text = " ".join("".join(each if each.isprintable() else " " for each in str(said)).split())
+    return text if len(text) <= LONGEST else text[:LONGEST] + "..."
 
 
 if __name__ == "__main__":

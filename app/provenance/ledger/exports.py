@@ -30,10 +30,10 @@ _NAME = re.compile(r"(\d{12,})\.txt")
 
 
 def files_of(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """Names and contents of the files of a checkpoint."""
+    """Names and contents of a checkpoint's files, in the order to write them in: the note tells that all is there."""
     stem = f"{checkpoint.size:012d}"
     record = json.dumps(record_of(checkpoint), indent=1, sort_keys=True) + "\n"
-    return {f"{stem}.txt": checkpoint.note.encode(), f"{stem}.json": record.encode()}
+    return {f"{stem}.json": record.encode(), f"{stem}.txt": checkpoint.note.encode()}
 
 
 def record_of(checkpoint: Checkpoint) -> dict[str, Any]:
