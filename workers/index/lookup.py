@@ -34,6 +34,7 @@ _BIN = 4  # frames: places are counted in bins of 40 ms, two neighbours together
 _LEAST_HITS = 4
 _AHEAD = 1 << 17  # frames: more than a query is long, so that offsets are positive
 _TABLE_MOST = 22  # bits
+_READ_AHEAD = 2  # files: the system reads the next one while this one is searched
 _POSTINGS_MOST = 1 << 20  # of one variant in one segment, the rarest codes first: bounds time and memory
 
 
@@ -106,12 +107,13 @@ def look(segments: Sequence[Segment], asked: Sequence[Asked], most: int) -> list
     Segment after segment: so each page of a file is mapped once, and only those of one file at a time.
     """
     places: list[_Place] = []
-    for segment in segments:
+    for number, segment in enumerate(segments):
         if len(asked) > 1:  # these need most pages, which one by one would take long to read
-            segment.prefetch()
-        for each in asked:
-            found = _places(segment, each)
-            places += [_Place(segment, i, b, hits, each.shift, each.stretch) for i, b, hits in found]
+            for each in segments[number : number + _READ_AHEAD]:
+                each.prefetch()
+        for variant in asked:
+            found = _places(segment, variant)
+            places += [_Place(segment, i, b, hits, variant.shift, variant.stretch) for i, b, hits in found]
         segment.release()
         places = sorted(places, key=lambda place: -place.hits)[:most]
     return places
@@ -137,14 +139,14 @@ def _crowded(item: Ints, offset: Ints) -> list[tuple[int, int, int]]:
     if len(item) < _LEAST_HITS:
         return []
     bins = (offset + _AHEAD) // _BIN
-    bits = min(max(len(item).bit_length() + 1, 10), _TABLE_MOST)
+    bits = min(max(len(item).bit_length(), 10), _TABLE_MOST)
     mask = (1 << bits) - 1
     # First roughly, in a table that places share: only where that has enough can a place have enough.
     slot = (item * 0x9E3779B1 + bins) & mask
-    table = np.bincount(slot, minlength=mask + 1)
+    table = np.minimum(np.bincount(slot, minlength=mask + 1), _LEAST_HITS).astype(np.uint8)
     near = table + np.roll(table, -1)
     near = np.maximum(near, np.roll(near, 1))
-    kept = near[slot] >= _LEAST_HITS
+    kept = np.flatnonzero(near[slot] >= _LEAST_HITS)
     keys, hits = np.unique((item[kept] << 20) | bins[kept], return_counts=True)
     if not len(keys):
         return []
