@@ -15,6 +15,7 @@ from workers.trace.public import speech_seconds
 
 LONG = 10.0
 MARK: dict[str, Any] = {"channel": "mark", "accepted": True}
+STOCK_TWINS: dict[str, Any] = {"channel": "fingerprint", "verified": 2, "stock_voice": True}
 NO_MARK: dict[str, Any] = {"channel": "mark", "accepted": False}
 
 
@@ -25,6 +26,8 @@ NO_MARK: dict[str, Any] = {"channel": "mark", "accepted": False}
         (Verdict.STRONG, [NO_MARK, {"channel": "fingerprint", "verified": 1}], LONG, Answer.MADE_HERE),
         (Verdict.AMBIGUOUS, [MARK], LONG, Answer.MADE_HERE),
         (Verdict.AMBIGUOUS, [NO_MARK, {"channel": "fingerprint", "verified": 2}], LONG, Answer.MADE_HERE),
+        (Verdict.AMBIGUOUS, [NO_MARK, STOCK_TWINS], LONG, Answer.CANT_TELL),
+        (Verdict.AMBIGUOUS, [MARK, STOCK_TWINS], LONG, Answer.MADE_HERE),
         (Verdict.AMBIGUOUS, [{"channel": "credentials", "known": True}], LONG, Answer.MADE_HERE),
         (Verdict.AMBIGUOUS, [NO_MARK, {"channel": "fingerprint", "verified": 0}], LONG, Answer.CANT_TELL),
         (Verdict.LEAD, [NO_MARK], LONG, Answer.CANT_TELL),

@@ -11,7 +11,8 @@ from app.provenance.models import Verdict
 LEAST_SPEECH_SECONDS = 2.0
 """With less speech than this, finding nothing says nothing."""
 _OUR_OWN = {"mark": "accepted", "fingerprint": "verified", "credentials": "known"}
-"""Channels that show that a clip is ours even when they can't tell which, and the key that says that they do."""
+"""Channels that show that a clip is ours even when they can't tell which, and the key that says that they do. Not a
+fingerprint of a stock voice: whoever has the engine can make the same sound elsewhere."""
 
 
 def answer_of(verdict: Verdict, evidence: Sequence[Mapping[str, Any]], speech_seconds: float) -> Answer:
@@ -22,11 +23,14 @@ def answer_of(verdict: Verdict, evidence: Sequence[Mapping[str, Any]], speech_se
     if verdict in (Verdict.CONFIRMED, Verdict.STRONG):
         return Answer.MADE_HERE
     if verdict is Verdict.AMBIGUOUS:  # several clips of ours explain it, or channels contradict each other
-        ours = any(each.get(_OUR_OWN.get(str(each["channel"]), "")) for each in evidence)
-        return Answer.MADE_HERE if ours else Answer.CANT_TELL
+        return Answer.MADE_HERE if any(_shows_ours(each) for each in evidence) else Answer.CANT_TELL
     if verdict is Verdict.LEAD or not speech_seconds >= LEAST_SPEECH_SECONDS:
         return Answer.CANT_TELL
     return Answer.NOT_FOUND
+
+
+def _shows_ours(each: Mapping[str, Any]) -> bool:
+    return bool(each.get(_OUR_OWN.get(str(each["channel"]), ""))) and not each.get("stock_voice")
 
 
 def coarse(count: int) -> int:
