@@ -113,7 +113,8 @@ class Presence:
     z: float
     bound: float
     margin: float
-    """By how much z beats the other clips'; infinite when there is no other."""
+    """By how much z beats that of the other clips in the same reading, and in any reading that is sure of another clip,
+    whatever its key; infinite when there is no other."""
 
 
 def presence(readings: Sequence[Reading], clips: Sequence[Made]) -> Presence | None:
@@ -122,15 +123,18 @@ def presence(readings: Sequence[Reading], clips: Sequence[Made]) -> Presence | N
     The same bound as that of the blind search (Hoeffding), over clips times readings instead of millions of tags.
     Says nothing unless `bound` is small and `margin` clear.
     """
-    best: Presence | None = None
+    heard: list[_Heard] = []
     clips_of = Counter(clip.key_epoch for clip in clips)
     comparisons = sum(clips_of[epoch] * count for epoch, count in _epochs(readings).items())
     for epoch in clips_of:
         of_epoch = [clip for clip in clips if clip.key_epoch == epoch]
         rows = np.frombuffer(b"".join(clip.tag for clip in of_epoch), np.uint8).reshape(-1, 16)
-        for match in nearest_each([reading for reading in readings if (reading.epoch or 0) == epoch], rows):
-            if best is None or match.z > best.z:
-                chosen = of_epoch[match.index].generation_id
-                bound = false_match_bound(match.z, 1, comparisons)
-                best = Presence(chosen, match.z, bound, match.z - match.runner_up_z)
-    return best
+        matches = nearest_each([reading for reading in readings if (reading.epoch or 0) == epoch], rows)
+        heard += [_Heard(of_epoch[match.index].generation_id, match) for match in matches]
+    if not heard:
+        return None
+    best = max(heard, key=lambda each: each.match.z)
+    z, bound = best.match.z, false_match_bound(best.match.z, 1, comparisons)
+    others = [each.match.z for each in heard if each.generation_id != best.generation_id]
+    rivals = [other for other in others if false_match_bound(other, 1, comparisons) <= ACCEPT_BOUND]
+    return Presence(best.generation_id, z, bound, z - max([best.match.runner_up_z, *rivals]))

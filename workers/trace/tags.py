@@ -73,6 +73,7 @@ class TagCache:
         """The tags of every generation that is committed by now."""
         with self._lock, self._databases.reading() as session:
             if self._next is None:
+                self._books = {}  # a first reading that broke off may have left a part
                 size = tree_size(session)  # read first: what comes meanwhile is read twice, not never
                 self._take(all_tags(session, _AT_ONCE))
                 self._next = size

@@ -13,7 +13,7 @@ from app.provenance.findings import (
     Matched,
     WordsEvidence,
 )
-from app.provenance.rules import STRONG_RATE, STRONG_SECONDS
+from app.provenance.rules import LEAD_RATE, STRONG_RATE, STRONG_SECONDS
 from workers.marks.alignment import Verified
 from workers.marks.credentials import CredentialReading
 from workers.trace.marks import MarkHit
@@ -93,8 +93,10 @@ def _mark_sentence(hit: MarkHit, tested: Tested | None) -> str:
     if not hit.accepted and tested is not None and tested.absent:
         return "The file has the sound of a clip without its mark: from elsewhere, or somebody took the mark out."
     if not hit.accepted:
-        what = f"the best of {hit.tags:,} issued marks agrees in {agreeing} of 128 bits"
-        return f"No mark was found: {what}, as chance would."
+        best = f"the best of {hit.tags:,} issued marks agrees in {agreeing} of 128 bits"
+        if hit.found.bound <= LEAD_RATE:
+            return f"There may be a mark: {best}, more than chance gives as a rule, and too little to be sure."
+        return f"No mark was found: {best}, as chance would."
     where = f"{agreeing} of the 128 bits of the best mark agree between {reading.start:.1f} s and {reading.end:.1f} s."
     if hit.elsewhere == 1:
         return f"{where} The mark of another clip is in another part of the file: cut it out to trace it."
