@@ -11,8 +11,9 @@ from app.provenance.rules import CONFIRM_RATE, LEAD_RATE, MarkFound
 from workers.marks.detect import Reading
 from workers.marks.matching import Match
 from workers.marks.pattern import signs
-from workers.trace.known import Made
-from workers.trace.marks import MarkHit, presence
+from workers.trace.known import Floats, Made, Search, Tags
+from workers.trace.marks import MarkHit, best_mark, presence
+from workers.trace.search import RATE, find
 from workers.trace.told import of_mark
 
 TAGS = np.random.default_rng(4).integers(0, 256, (2, 16), np.uint8)
@@ -45,3 +46,36 @@ def test_a_mark_that_is_a_lead_is_not_called_chance(bound: float, words: str) ->
     told = of_mark(hit, None, 10)
     assert told["sentence"].startswith(words)
     assert told["accepted"] is False
+
+
+def test_the_chances_of_all_searches_of_a_query_stay_below_the_bound() -> None:
+    noise = reading(np.random.default_rng(5).normal(size=128))
+    issued = {1: Tags([uuid.UUID(int=1), uuid.UUID(int=2)], TAGS)}
+    hits = [best_mark([noise], issued, searches) for searches in (1, 2, 3)]
+    alone = presence([noise], [made(0, 1), made(1, 1)])
+    assert alone is not None
+    assert sum(alone.bound / hit.found.bound for hit in hits if hit is not None) <= 1.0
+
+
+class Nothing:
+    """Nothing is known; how much is listened to is remembered."""
+
+    prints = texts = None
+    heard: list[int]
+
+    @property
+    def reader(self) -> Nothing:
+        return self
+
+    def tags(self) -> dict[int, Tags]:
+        return {}
+
+    def read(self, pcm: Floats, _sample_rate: int, _search: Search = "plain") -> list[Reading]:
+        self.heard = [len(pcm)]
+        return []
+
+
+def test_audio_of_any_length_takes_no_longer_than_ten_minutes_of_it() -> None:
+    nothing = Nothing()
+    find(np.zeros(700 * RATE, np.float32), nothing)  # type: ignore[arg-type]  # what is not there is not asked for
+    assert nothing.heard == [600 * RATE]

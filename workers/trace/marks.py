@@ -47,7 +47,8 @@ class _Heard:
 def best_mark(readings: Sequence[Reading], tags: Mapping[int, Tags], searches: int) -> MarkHit | None:
     """The best of all tags over all readings, each compared with the tags of its key; None when either is missing.
 
-    `searches` counts this search and those before it on the same query: the bound is for all of them together.
+    `searches` counts this search and those before it on the same query. The bound of the first is doubled, that of the
+    second taken four times, and so on: so the chances of all of them together stay below what each is held to.
     A tag that is found only in another stretch is no rival but another clip.
     """
     heard = _heard(readings, tags, searches)
@@ -76,7 +77,7 @@ def _heard(readings: Sequence[Reading], tags: Mapping[int, Tags], searches: int)
     heard = []
     for epoch, compared in comparisons.items():
         of_epoch = [reading for reading in readings if (reading.epoch or 0) == epoch]
-        for match in nearest_each(of_epoch, tags[epoch].rows, searches):  # their bounds know nothing of other keys
+        for match in nearest_each(of_epoch, tags[epoch].rows, 2**searches):  # their bounds know nothing of other keys
             whole = replace(match, bound=match.bound * sum(comparisons.values()) / compared)
             heard.append(_Heard(tags[epoch].ids[match.index], whole))
     return heard

@@ -20,7 +20,7 @@ from app.provenance.rules import CONFIRM_RATE, Conclusion, Informed, PrintFound,
 from workers.marks import informed
 from workers.marks.alignment import agrees
 from workers.marks.detect import Reading
-from workers.marks.fingerprint import Query
+from workers.marks.fingerprint import QUERY_SECONDS, Query
 from workers.marks.informed import Stretch, twins
 from workers.trace import told
 from workers.trace.known import Floats, Known, Search
@@ -94,10 +94,10 @@ def find(
     """Search everything known for where `audio`, mono float32 at 16 kHz, comes from.
 
     `signed` is the generation that intact credentials of the file name. The evidence is that of mark, fingerprint and
-    words; that of the credentials is the caller's. Time is bounded for up to 600 s of audio; what is longer is not
-    looked at.
+    words; that of the credentials is the caller's. Time is bounded: what is beyond the longest query of a fingerprint,
+    600 s, is not looked at.
     """
-    return _Search(audio, known, signed, watch).run(effort)
+    return _Search(audio[: int(QUERY_SECONDS * RATE)], known, signed, watch).run(effort)
 
 
 class _Search:
