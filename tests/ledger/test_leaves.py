@@ -71,6 +71,7 @@ def test_rows_of_one_commit_get_leaves_in_order_and_undone_ones_get_none(databas
         savepoint.rollback()
         with session.begin_nested():
             note(session, "2")
+        assert proofs.tree_size(session) == 0, "the lock of the log is for the end: nothing is waited for behind it"
         note(session, "3")
     with databases.writing() as session:
         note(session, "4")
