@@ -31,6 +31,14 @@ CLONING = Actor.system("cloning")
 
 
 @dataclass(frozen=True)
+class Copied:
+    """A recording is a copy of a clip that was made here. `generation_id` is None where several clips could be it: then
+    none is named."""
+
+    generation_id: uuid.UUID | None
+
+
+@dataclass(frozen=True)
 class SampleFindings:
     """What intake measured. `reasons` is empty when the sample is accepted."""
 
@@ -40,8 +48,7 @@ class SampleFindings:
     speech_seconds: float
     peaks: Sequence[float]
     audio_key: str | None
-    made_here: uuid.UUID | None = None
-    """The generation that the recordings are a copy of."""
+    made_here: Copied | None = None
 
 
 def sample_checking(session: Session, sample: Sample) -> None:
@@ -85,8 +92,7 @@ class ConsentFindings:
     peaks: Sequence[float]
     audio_key: str | None
     problem: dict[str, str] | None = None
-    made_here: uuid.UUID | None = None
-    """The generation that the recording is a copy of."""
+    made_here: Copied | None = None
 
 
 def consent_heard(session: Session, consent: Consent, findings: ConsentFindings, *, speech_queue: str) -> None:
@@ -119,14 +125,14 @@ def consent_heard(session: Session, consent: Consent, findings: ConsentFindings,
         move(session, consent, judgement.state, CONSENT_CHECK, facts=consent.scores)
 
 
-def _tell_moderators(session: Session, voice: Voice, what: str, upload_id: uuid.UUID, generation_id: uuid.UUID) -> None:
+def _tell_moderators(session: Session, voice: Voice, what: str, upload_id: uuid.UUID, copied: Copied) -> None:
     assert voice.account_id is not None, "stock voices have no recordings"
     summary = f"The {what} uploaded for a voice is a copy of a clip that was made here."
-    facts = {"voice": voice.public_id, "generation": str(generation_id)}
+    facts = {"voice": voice.public_id}
+    if copied.generation_id is not None:
+        facts["generation"] = str(copied.generation_id)
     reference = f"{what}:{upload_id}"
-    raise_signal(
-        session, voice.account_id, SignalKind.MARKED_UPLOAD, reference, summary, actor=INTAKE, facts=facts
-    )
+    raise_signal(session, voice.account_id, SignalKind.MARKED_UPLOAD, reference, summary, actor=INTAKE, facts=facts)
 
 
 def voice_made(session: Session, voice: Voice, *, engine: str, artefact_key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +12,17 @@ from sqlalchemy import select
 from app.accounts.signals import Signal, SignalKind
 from app.core.uploads import Upload, store_upload
 from app.jobs.models import JobKind
+from app.provenance.models import Verdict
 from app.settings import Settings
 from app.voices import consents, service
 from app.voices.models import Consent, ConsentState, Sample, SampleState, Voice
 from tests.flows.tracing import Desk
 from tests.world import actor_of
+from workers import own_clips
 from workers.mangle import telephone_copy
 from workers.own_clips import SAYS
 from workers.runtime import work_off
+from workers.trace.search import Findings
 
 PERSON = Path(__file__).parents[1] / "data" / "speech" / "reader_26" / "consent.flac"
 
@@ -76,6 +80,17 @@ def test_a_sample_that_was_made_here_is_turned_down_and_moderators_hear_of_it(de
     (signal,) = desk.world.rows(select(Signal))
     assert (signal.kind, signal.facts["generation"]) == (SignalKind.MARKED_UPLOAD, generation)
     assert signal.reference == f"sample:{sample.id}"
+
+
+def test_of_several_clips_that_an_upload_may_be_a_copy_of_none_is_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guess = uuid.uuid4()
+    twins = Findings(Verdict.AMBIGUOUS, None, 1e-9, "mark", [], None, best=guess)
+    monkeypatch.setattr(own_clips, "find", lambda *_, **__: twins)
+    assert sample_from(desk, PERSON).state is SampleState.REJECTED
+    (signal,) = desk.world.rows(select(Signal))
+    assert (signal.kind, signal.facts.keys()) == (SignalKind.MARKED_UPLOAD, {"voice"})
 
 
 def test_a_consent_that_was_made_here_fails_and_moderators_hear_of_it(desk: Desk, tmp_path: Path) -> None:
