@@ -94,7 +94,7 @@ def _files(row: EvidenceBundle, checkpoint: Checkpoint, tools: Tools) -> dict[st
         files["proofs/checkpoint.tsr"] = checkpoint.timestamp_token
     original = f"original/clip.{FORMATS[stamp.output_format].extension}"
     kept = {"query": ("query/clean.flac", query.audio_key), "original": (original, stamp.storage_key)}
-    said["files"] = {}
+    said["files"] = {"time_stamp": "proofs/checkpoint.tsr" if checkpoint.timestamp_token is not None else None}
     for part, (name, key) in kept.items():
         data = _stored(key, tools)
         said["files"][part] = name if data is not None else None

@@ -17,7 +17,7 @@ from app.core import signing
 from app.core.audit import AuditEntry
 from app.core.db import Base, Databases
 from app.jobs.models import JobKind
-from app.provenance.ledger import checking, keys, leaves, proofs
+from app.provenance.ledger import checking, checkpoints, keys, leaves, proofs
 from app.provenance.ledger.models import KeyUse, LeafKind, MerkleLeaf
 from app.provenance.ledger.reading import Fault
 from tests.ledger.test_checkpoints import grow, tools
@@ -186,6 +186,19 @@ def test_a_rewritten_log_is_found_by_the_copies_alone(world: World, tools: Tools
     found = faults(tools)
     assert found
     assert {fault.table for fault in found} <= {"copies", "checkpoint", "file"}
+
+
+def test_a_rewritten_log_is_found_by_each_checkpoint_that_it_does_not_fit(world: World, tools: Tools) -> None:
+    """Rows and copies agree, so only the roots tell: also those of old checkpoints."""
+    delivered(world, tools)
+    with tools.databases.reading() as session:
+        sizes = checkpoints.sizes(session)
+    with unguarded(tools.databases) as connection:
+        for name in ("merkle_node", "merkle_leaf"):
+            connection.execute(delete(Base.metadata.tables[name]))
+    catch_up(tools)
+    found = {fault.row for fault in faults(tools) if "over other leaves" in fault.what and fault.table == "checkpoint"}
+    assert found == {str(size) for size in sizes}
 
 
 def test_rows_from_before_the_log_are_caught_up_once(world: World, tools: Tools) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import delete, select, text
 
-from app.core import signing
+from app.core import signing, timestamps
 from app.core.db import Databases
 from app.provenance.ledger import checkpoints, exports, keys, notes, proofs
 from app.provenance.ledger.checkpoints import Forked
@@ -20,6 +20,7 @@ from app.provenance.ledger.models import Checkpoint, MerkleLeaf
 from app.provenance.ledger.notes import BadNote, Head
 from app.settings import Settings
 from tests.ledger.test_leaves import note
+from tests.time_authority import time_authority
 from workers.checkpoints import sign_now, sign_when_due
 from workers.tools import Tools
 
@@ -99,6 +100,26 @@ def test_a_grown_log_is_signed_and_copied_outside(tools: Tools, databases: Datab
     sign_when_due(tools)
     with databases.reading() as session:
         assert checkpoints.sizes(session) == [4], "the last one is not old enough yet"
+
+
+def test_an_authority_says_when_a_checkpoint_was_there_and_its_absence_stops_none(
+    tools: Tools, databases: Databases, tmp_path: Path
+) -> None:
+    with time_authority(tmp_path / "clock") as clock:
+        provenance = tools.settings.provenance.model_copy(update={"timestamp_url": clock.url})
+        tools.settings = tools.settings.model_copy(update={"provenance": provenance})
+        grow(databases)
+        stamped = sign_now(tools)
+        assert stamped is not None
+        assert timestamps.check(stamped.timestamp_token or b"", stamped.note.encode(), clock.anchor_pem)
+        clock.mood = "refusing"
+        grow(databases)
+        plain = sign_now(tools)
+        assert plain is not None
+        assert plain.timestamp_token is None
+    with databases.reading() as session:
+        assert checkpoints.checkpoint_of(session, stamped.size).timestamp_token == stamped.timestamp_token
+        assert checkpoints.sizes(session) == [stamped.size, plain.size]
 
 
 def test_missing_copies_are_made_later(tools: Tools, databases: Databases) -> None:
