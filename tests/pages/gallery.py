@@ -285,7 +285,7 @@ def _traces(gallery: Gallery, world: World, moderator: Account) -> None:
 
 
 _ANSWERS = {
-    "made here": (Verdict.CONFIRMED, "It is synthetic speech."),
+    "made here": (Verdict.CONFIRMED, "What was made here is synthetic speech"),
     "not found": (Verdict.NO_EVIDENCE, "That does not mean that a person spoke"),
     "can't tell": (Verdict.LEAD, "There is too little to go by"),
 }

@@ -12,7 +12,8 @@ HEADINGS = {
     Answer.CANT_TELL: "We can’t tell",
 }
 MEANINGS = {
-    Answer.MADE_HERE: "This recording, or a part of it, was made by this service. It is synthetic speech.",
+    Answer.MADE_HERE: "This recording, or a part of it, was made by this service. What was made here is synthetic "
+    "speech; other parts may not be.",
     Answer.NOT_FOUND: "Nothing in this recording leads to a clip of this service. That does not mean that a person "
     "spoke: it may have been made elsewhere, or changed too much to tell.",
     Answer.CANT_TELL: "There is too little to go by: the recording may be too short, too noisy or too much changed, or "
