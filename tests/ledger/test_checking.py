@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Column, Connection, Table, create_engine, delete, func, insert, select, text, update
+from sqlalchemy.orm import Session
 
 from app.core import signing
 from app.core.audit import AuditEntry
 from app.core.db import Base, Databases
 from app.jobs.models import JobKind
-from app.provenance.ledger import checking, checkpoints, keys, leaves, proofs
+from app.provenance.ledger import checking, checkpoints, exports, keys, leaves, proofs
 from app.provenance.ledger.models import KeyUse, LeafKind, MerkleLeaf
 from app.provenance.ledger.reading import Fault
 from tests.ledger.test_checkpoints import grow, tools
@@ -27,6 +29,7 @@ from workers.tools import Tools
 
 __all__ = ["tools"]
 
+Stray = Callable[[Session, int], Iterator[Fault]]
 TABLES = ("generation", "stamp", "audit_entry", "merkle_leaf", "merkle_node", "checkpoint", "provenance_key")
 TYPES = ("audit_entry", "merkle_leaf")
 """They have every type of column: what else there is of PostgreSQL needs no more."""
@@ -186,6 +189,27 @@ def test_a_rewritten_log_is_found_by_the_copies_alone(world: World, tools: Tools
     found = faults(tools)
     assert found
     assert {fault.table for fault in found} <= {"copies", "checkpoint", "file"}
+
+
+def test_a_log_that_grows_and_is_signed_meanwhile_has_no_faults(
+    world: World, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signed_meanwhile(folder: Path, real: Callable[[Path], list[int]] = exports.sizes_in) -> list[int]:
+        with monkeypatch.context() as patch:
+            patch.setattr(exports, "sizes_in", real)
+            grow(tools.databases)
+            sign_now(tools)
+        return real(folder)
+
+    def grown_meanwhile(session: Session, size: int, real: Stray = checking.stray_nodes) -> Iterator[Fault]:
+        grow(tools.databases, 9)
+        return real(session, size)
+
+    delivered(world, tools)
+    monkeypatch.setattr(exports, "sizes_in", signed_meanwhile)
+    monkeypatch.setattr(checking, "stray_nodes", grown_meanwhile)
+    run = checking.check(tools.databases, tools.settings, tools.storage, lambda _done, _of: None)
+    assert list(run) == []
 
 
 def test_a_rewritten_log_is_found_by_each_checkpoint_that_it_does_not_fit(world: World, tools: Tools) -> None:

@@ -103,6 +103,17 @@ def test_what_is_committed_to_is_what_the_database_holds(databases: Databases) -
         )
 
 
+def test_each_leaf_has_a_salt_of_its_own_that_nobody_can_guess(databases: Databases) -> None:
+    with databases.writing() as session:
+        note(session, "1")
+        note(session, "2")
+    with databases.reading() as session:
+        salts = set(session.scalars(select(MerkleLeaf.salt)))
+        contents = list(session.scalars(select(MerkleLeaf.content)))
+    assert sorted(map(len, salts)) == [43, 43], "256 bits each"
+    assert not any(salt in content for salt in salts for content in contents)
+
+
 def test_every_column_of_a_logged_table_is_committed_to() -> None:
     for kind, table in leaves.TABLES.items():
         assert set(leaves.FIELDS[kind]) == {column.key for column in Base.metadata.tables[table.__tablename__].columns}

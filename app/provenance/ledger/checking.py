@@ -64,11 +64,11 @@ class _Run:
         self.databases, self.folder = databases, settings.checkpoint_directory
         self.size = 0
         self.subtrees: list[bytes | None] = []
+        self.outside = exports.sizes_in(self.folder)  # before the rows: each copy has a row, not the other way round
         with databases.reading() as session:
             self.trusted = keys.signing_keys(session)
             self.signed = checkpoints.sizes(session)
             self.total = session.scalar(select(func.count()).select_from(MerkleLeaf)) or 0
-        self.outside = exports.sizes_in(self.folder)
         self.unchecked = sorted({*self.signed, *self.outside}, reverse=True)
 
     def leaves(self, progress: Progress) -> Iterator[Fault]:
@@ -132,7 +132,7 @@ class _Run:
                 yield from self._row(row, root)
             except UNREADABLE:
                 yield Fault("checkpoint", str(size), "can't be read")
-        if size in self.outside:
+        if size in self.outside or exports.is_outside(self.folder, size):
             yield from self._copy(size, row, root)
         elif row is not None:
             yield Fault("checkpoint", str(size), f"has no copy in {self.folder}")

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import DomainError
 from app.provenance.ledger import leaves
 from app.provenance.ledger.models import LeafKind, MerkleLeaf, MerkleNode
+from app.provenance.ledger.proofs import tree_size
 
 BATCH = 512
 DEEPEST = 62
@@ -127,12 +128,16 @@ def nodes_completed(session: Session, begin: int, end: int) -> dict[tuple[int, i
 
 
 def stray_nodes(session: Session, size: int) -> Iterator[Fault]:
-    """Nodes that a tree of `size` leaves does not have."""
+    """Nodes that neither a tree of `size` leaves has, nor that of the leaves which came while it was checked."""
     beyond: list[ColumnElement[bool]] = [MerkleNode.level < 1, MerkleNode.level >= DEEPEST, MerkleNode.position < 0]
     deepest = max(size.bit_length(), 1)
     beyond += [and_(MerkleNode.level == level, MerkleNode.position >= size >> level) for level in range(1, deepest)]
     beyond.append(MerkleNode.level >= deepest)
-    for level, position in session.execute(select(MerkleNode.level, MerkleNode.position).where(or_(*beyond))):
+    found = session.execute(select(MerkleNode.level, MerkleNode.position).where(or_(*beyond))).all()
+    grown = tree_size(session) if found else size
+    for level, position in found:
+        if 0 < level < DEEPEST and position >= 0 and (position + 1) << level <= grown:
+            continue
         yield Fault("merkle_node", f"level {level}, number {position}", "belongs to no tree of this size")
 
 
