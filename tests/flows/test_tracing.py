@@ -22,6 +22,7 @@ from workers.audio.resample import resample
 from workers.mangle import telephone_copy
 from workers.marks.assure import low_bit_rate
 from workers.marks.credentials import Claim, sign
+from workers.marks.watermark import KeyRing, Watermark
 
 PERSON = Path(__file__).parents[1] / "data" / "speech" / "reader_26" / "consent.flac"
 NOISE = 2.6
@@ -106,6 +107,21 @@ def test_where_the_mark_is_destroyed_the_sound_of_ones_own_voice_is_strong_evide
         assert (answer.verdict, answer.generation_id) == (Verdict.STRONG, said.generation.id)
         assert channel(answer, "mark")["accepted"] is False
         assert answer.false_match_rate == channel(answer, "fingerprint")["bound"]
+
+
+def test_without_the_key_that_a_clip_was_marked_under_its_sound_is_still_found(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = desk.world.account()
+    said = desk.speak(account=account, voice=desk.cloned(account))
+    sound = buried(desk, said)
+
+    def lost(_ring: KeyRing, epoch: int) -> Watermark:
+        raise KeyError(epoch)
+
+    monkeypatch.setattr(KeyRing, "under", lost)
+    answer = desk.trace(sound)
+    assert (answer.verdict, answer.generation_id) == (Verdict.STRONG, said.generation.id)
 
 
 def test_the_sound_of_a_voice_that_others_can_have_names_nobody_without_the_mark(desk: Desk) -> None:

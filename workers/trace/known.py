@@ -107,8 +107,8 @@ class Known(Protocol):
     def original(self, generation_id: uuid.UUID) -> Floats | None:
         """The stored marked clip, mono at 16 kHz; None when it is gone."""
 
-    def marked_again(self, clip: Made, original: Floats) -> Floats:
-        """What `original` gave, marked once more with the clip's own tag under its own key."""
+    def marked_again(self, clip: Made, original: Floats) -> Floats | None:
+        """What `original` gave, marked once more with the clip's own tag under its own key; None when that is gone."""
 
     def unseen_twins(self, generation_id: uuid.UUID) -> int:
         """Generations that may sound the same and whose fingerprints are gone, so that no index finds them."""

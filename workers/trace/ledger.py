@@ -79,9 +79,14 @@ class Ledger:
             return None
         return resample(audio.pcm, audio.sample_rate, _RATE)
 
-    def marked_again(self, clip: Made, original: Floats) -> Floats:
+    def marked_again(self, clip: Made, original: Floats) -> Floats | None:
         """See Known."""
-        return self._tools.keys.ring.under(clip.key_epoch).embed(original, _RATE, clip.tag)
+        try:
+            mark = self._tools.keys.ring.under(clip.key_epoch)
+        except KeyError:
+            log.warning("mark.key_missing", epoch=clip.key_epoch)
+            return None
+        return mark.embed(original, _RATE, clip.tag)
 
     def unseen_twins(self, generation_id: uuid.UUID) -> int:
         """See Known."""

@@ -284,6 +284,8 @@ class _Search:
             return None
         original = stretch.original[: int((best.where.original_to + _AROUND) * RATE)]
         again = self.known.marked_again(best.made, original)
+        if again is None:
+            return None
         found = informed.presence(self.audio, replace(stretch, original=original), again)
         if found is None:
             return None
