@@ -41,6 +41,7 @@ from app.jobs.models import Job
 from app.privacy import letters, wiping
 from app.privacy.models import DataExport, Erasure
 from app.provenance import fingerprints
+from app.provenance.evidence.models import EvidenceBundle
 from app.provenance.models import Stamp, TraceQuery
 from app.settings import Settings
 from app.speech.models import Clip, Generation
@@ -56,6 +57,7 @@ KEPT = (
     "the record of acts, which names accounts by number only",
 )
 """What stays of every account, because others must be able to trace audio and nobody may change the record."""
+BUNDLES = "evidence bundles that were made about clips, with their text and sound, as long as such bundles are kept"
 CARDS = "fingerprints of cards, because the account was banned"
 REVIEWED = "clips that a moderator is looking at, until that is settled"
 
@@ -82,7 +84,8 @@ def erase(session: Session, account: Account, settings: Settings) -> bool:
         return True
     reviewed = _reviewed(session, account)
     row.removed = _sum(row.removed, _erase_clips(session, account, reviewed))
-    row.kept = [*KEPT, *([CARDS] if account.state is Standing.BANNED else []), *([REVIEWED] if reviewed else [])]
+    also = ((BUNDLES, _has_bundles(session, account)), (CARDS, account.state is Standing.BANNED), (REVIEWED, reviewed))
+    row.kept = [*KEPT, *(what for what, is_so in also if is_so)]
     row.done_at = None if reviewed else now()
     session.flush()
     audit.record(session, ERASER, "account.erased", account, facts={"removed": row.removed, "left": len(reviewed)})
@@ -132,6 +135,17 @@ def _reviewed(session: Session, account: Account) -> list[uuid.UUID]:
         Signal.reference == Clip.public_id,
     )
     return list(session.scalars(select(Clip.id).where(Clip.account_id == account.id, about)))
+
+
+def _has_bundles(session: Session, account: Account) -> bool:
+    """Whether evidence was made about the account's clips. It stays: that is what it was made for."""
+    of_account = (
+        select(EvidenceBundle.id)
+        .join(TraceQuery, TraceQuery.id == EvidenceBundle.trace_query_id)
+        .join(Generation, Generation.id == TraceQuery.generation_id)
+        .where(Generation.account_id == account.id)
+    )
+    return session.scalar(of_account.limit(1)) is not None
 
 
 def _erase_clips(session: Session, account: Account, but: Sequence[uuid.UUID]) -> dict[str, int]:

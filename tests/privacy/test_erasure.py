@@ -18,9 +18,11 @@ from app.core.db import now
 from app.core.errands import Errand
 from app.core.errors import Unavailable
 from app.privacy import deletion
+from app.privacy.erasure import BUNDLES
 from app.privacy.models import Erasure
+from app.provenance.evidence.models import EvidenceBundle
 from app.provenance.ledger import checking, checkpoints, proofs
-from app.provenance.models import Fingerprint, Stamp
+from app.provenance.models import Fingerprint, Stamp, TraceQuery, Verdict
 from app.speech.models import Clip, Generation
 from app.voices.models import Consent
 from tests.privacy.person import CARD, SPEAKER, WORDS, Person, dump
@@ -82,6 +84,27 @@ def test_what_proves_the_origin_of_audio_stays(person: Person) -> None:
     assert record.done_at is not None
     assert (record.removed["voices"], record.removed["clips"], record.removed["login_session"]) == (2, 1, 2)
     assert len(record.kept) == 4
+
+
+def test_the_holder_is_told_of_evidence_that_stays(person: Person) -> None:
+    (generation,) = person.world.rows(select(Generation))
+    with person.world.databases.writing() as session:
+        query = TraceQuery(
+            asked_by="operator",
+            reason="A case.",
+            file_name="found.wav",
+            file_digest="ab" * 32,
+            storage_key="",
+            verdict=Verdict.CONFIRMED,
+            generation_id=generation.id,
+        )
+        session.add(query)
+        session.flush()
+        session.add(EvidenceBundle(trace_query_id=query.id, asked_by="operator", reason="A case."))
+    erase(person)
+    (record,) = person.world.rows(select(Erasure))
+    assert [what for what in record.kept if "evidence bundles" in what] == [BUNDLES]
+    assert person.world.count(EvidenceBundle) == 1
 
 
 def test_a_strangers_data_stay(person: Person) -> None:
