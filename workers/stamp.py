@@ -37,6 +37,7 @@ def stamp(
         marked = embed_checked(tools.keys.ring.under(generation.key_epoch), normalise(pcm, rate), rate, generation.tag)
     except MarkFailed as failed:
         raise JobFailure("stamp.mark", f"The clip could not be marked, so it can't be delivered. {failed}") from failed
+    sound = fingerprint.make(marked.pcm, rate)
     file = encode(marked.pcm, rate, output_format)
     data, signed = _sign(tools, generation, file)
     key = f"generations/{generation.id}/{attempt}.{file.extension}"
@@ -52,7 +53,7 @@ def stamp(
         mark_strength_db=marked.strength_db,
         traceable=not marked.too_short_to_trace,
         credentials=signed,
-        fingerprint=fingerprint.make(marked.pcm, rate),
+        fingerprint=sound,
     )
 
 

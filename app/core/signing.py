@@ -9,7 +9,8 @@ import base64
 import binascii
 import hashlib
 import json
-from contextlib import suppress
+import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,19 @@ from app.settings import Settings
 
 
 def make_signing_key(path: Path) -> bool:
-    """Make the key file unless it is there; gives whether it was made."""
+    """Make the key file unless it is there; gives whether it was made. Any number may try at once: one wins."""
+    if path.exists():
+        return False
+    whole = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    with suppress(FileExistsError):
-        write_secret(path, Ed25519PrivateKey.generate().private_bytes(pem, form, serialization.NoEncryption()))
-        return True
-    return False
+    try:
+        write_secret(whole, Ed25519PrivateKey.generate().private_bytes(pem, form, serialization.NoEncryption()))
+        os.link(whole, path)  # all of it appears at once, and never over an existing file
+    except FileExistsError:
+        return False
+    finally:
+        whole.unlink(missing_ok=True)
+    return True
 
 
 def signing_key(settings: Settings) -> Ed25519PrivateKey:

@@ -68,6 +68,8 @@ class MarkEvidence(TypedDict):
     """Further clips of ours whose marks were found in other stretches of the file."""
     sounds_other: NotRequired[bool]
     """The mark is there and the sound is not that of its clip: it may have been carried over to foreign speech."""
+    sound_compared: NotRequired[bool]
+    """False where the mark is there and nothing of its clip's sound is kept any more to compare with."""
     sentence: str
 
 

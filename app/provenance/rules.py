@@ -68,6 +68,10 @@ class PrintFound:
     informed: Informed | None = None
     stock_voice: bool = False
     """Whoever has the engine can have the same words spoken in the same voice: its sound alone names nobody."""
+    absent: bool = False
+    """The sound is there clearly without the mark of its clip: from elsewhere, where the same engine spoke the same
+    words in a voice of the same person, or somebody took the mark out. Nobody is named for what others may have made.
+    """
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def verdict_of_print(found: PrintFound | None) -> Verdict:
         return Verdict.CONFIRMED
     if not enough or found.seconds < STRONG_SECONDS:
         return Verdict.LEAD
-    if found.stock_voice and len(found.generations) == 1:
+    if (found.stock_voice or found.absent) and len(found.generations) == 1:
         return Verdict.LEAD
     return Verdict.STRONG if len(found.generations) == 1 and not found.unseen else Verdict.AMBIGUOUS
 

@@ -43,7 +43,7 @@ class Generation(Base):
     """
 
     __tablename__ = "generation"
-    __table_args__ = (Index(None, "account_id"), Index(None, "voice_id"))
+    __table_args__ = (Index(None, "account_id"), Index(None, "voice_id"), Index(None, "voice_id", "characters"))
 
     id: Mapped[uuid.UUID] = primary_key()
     public_ref: Mapped[str] = mapped_column(String(24), unique=True, default=public_token)

@@ -20,6 +20,7 @@ NO_LEAF = "NOT EXISTS (SELECT 1 FROM merkle_leaf WHERE kind = 'generation' AND s
 def upgrade() -> None:
     """Make the tables, their guards and the index of words."""
     _tables()
+    op.create_index("ix_generation_voice_id_characters", "generation", ["voice_id", "characters"])
     op.execute("ALTER TABLE trace_query ADD COLUMN purpose VARCHAR(24) DEFAULT 'moderation' NOT NULL")
     op.execute("ALTER TABLE trace_query ADD COLUMN matched JSON DEFAULT '{}' NOT NULL")
     for table, in_the_way in APPEND_ONLY.items():
@@ -217,5 +218,6 @@ def downgrade() -> None:
     for table in ("evidence_bundle", "detection", "provenance_key", "checkpoint", "merkle_node", "merkle_leaf"):
         op.drop_table(table)
     op.drop_table("fingerprint")
+    op.drop_index("ix_generation_voice_id_characters", "generation")
     op.execute("ALTER TABLE trace_query DROP COLUMN matched")
     op.execute("ALTER TABLE trace_query DROP COLUMN purpose")

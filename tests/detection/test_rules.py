@@ -16,6 +16,8 @@ from workers.trace.public import speech_seconds
 LONG = 10.0
 MARK: dict[str, Any] = {"channel": "mark", "accepted": True}
 STOCK_TWINS: dict[str, Any] = {"channel": "fingerprint", "verified": 2, "stock_voice": True}
+STOCK_SOUND: dict[str, Any] = {"channel": "fingerprint", "verified": 1, "stock_voice": True}
+WEAK_MARK: dict[str, Any] = {"channel": "mark", "accepted": False, "bound": 1e-3}
 NO_MARK: dict[str, Any] = {"channel": "mark", "accepted": False}
 
 
@@ -26,11 +28,14 @@ NO_MARK: dict[str, Any] = {"channel": "mark", "accepted": False}
         (Verdict.STRONG, [NO_MARK, {"channel": "fingerprint", "verified": 1}], LONG, Answer.MADE_HERE),
         (Verdict.AMBIGUOUS, [MARK], LONG, Answer.MADE_HERE),
         (Verdict.AMBIGUOUS, [NO_MARK, {"channel": "fingerprint", "verified": 2}], LONG, Answer.MADE_HERE),
-        (Verdict.AMBIGUOUS, [NO_MARK, STOCK_TWINS], LONG, Answer.CANT_TELL),
+        (Verdict.AMBIGUOUS, [NO_MARK, STOCK_TWINS], LONG, Answer.NOT_FOUND),
         (Verdict.AMBIGUOUS, [MARK, STOCK_TWINS], LONG, Answer.MADE_HERE),
         (Verdict.AMBIGUOUS, [{"channel": "credentials", "known": True}], LONG, Answer.MADE_HERE),
         (Verdict.AMBIGUOUS, [NO_MARK, {"channel": "fingerprint", "verified": 0}], LONG, Answer.CANT_TELL),
         (Verdict.LEAD, [NO_MARK], LONG, Answer.CANT_TELL),
+        # the sound of a stock voice: anybody can make it of any text, and would learn who has asked for it here
+        (Verdict.LEAD, [NO_MARK, STOCK_SOUND], LONG, Answer.NOT_FOUND),
+        (Verdict.LEAD, [WEAK_MARK, STOCK_SOUND], LONG, Answer.CANT_TELL),
         (Verdict.NO_EVIDENCE, [NO_MARK], LONG, Answer.NOT_FOUND),
         (Verdict.NO_EVIDENCE, [NO_MARK], LEAST_SPEECH_SECONDS - 0.1, Answer.CANT_TELL),
         (Verdict.NO_EVIDENCE, [NO_MARK], float("nan"), Answer.CANT_TELL),

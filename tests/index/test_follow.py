@@ -15,7 +15,8 @@ from tests.conftest import Vouch
 from tests.index.test_store import PRINTS, finds
 from tests.world import World
 from workers.index import Index
-from workers.index.follow import catch_up, rebuild
+from workers.index.follow import catch_up, opened, rebuild
+from workers.index.store import TIER
 
 
 @pytest.fixture
@@ -84,3 +85,29 @@ def test_the_operator_rebuilds_a_lost_index(world: World, index: Index, vouch: V
     said = vouch("rebuild-index")
     assert said.startswith("1 fingerprints added")
     assert finds(index, 0) == positions(world)
+
+
+def test_a_damaged_index_is_built_anew_when_it_is_opened_and_when_files_are_merged(world: World, index: Index) -> None:
+    for number in range(TIER):
+        deliver(world, number % 3)
+        catch_up(world.databases, index)
+    assert len(index.segments) == 1, "they were merged"
+    spoil(index)
+    again = opened(world.databases, index.directory)
+    assert [finds(again, number)[0] in positions(world) for number in range(3)] == [True] * 3
+    for number in range(TIER - 1):  # as many files as are merged, with the one that is spoilt
+        deliver(world, number % 3)
+        catch_up(world.databases, again)
+    spoil(again)
+    deliver(world, 1)
+    catch_up(world.databases, again)
+    again.check()
+    assert finds(again, 1)[0] in positions(world)
+
+
+def spoil(index: Index) -> None:
+    """Overwrite some bytes in the middle of the newest file."""
+    path = sorted(index.directory.glob("*/*.seg"))[-1]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 80] = bytes(range(80))
+    path.write_bytes(data)

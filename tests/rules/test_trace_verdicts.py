@@ -76,6 +76,9 @@ FINGERPRINTS = [
     ("short, but its mark is there", None, None, replace(SHORT, informed=CHOSEN), V.CONFIRMED, MARKED),
     ("too short, even with a mark", None, None, replace(SAME, seconds=TESTED_SECONDS - 0.01, informed=CHOSEN),
      V.LEAD, None),
+    ("its mark is clearly not there", None, None, replace(SAME, absent=True), V.LEAD, None),
+    ("its mark is not found blind, and is there", None, None, replace(SAME, absent=True, informed=CHOSEN),
+     V.CONFIRMED, MARKED),
     ("a voice that anybody can have", None, None, replace(SAME, stock_voice=True), V.LEAD, None),
     ("a voice that anybody can have, and the mark", None, None, replace(SAME, stock_voice=True, informed=CHOSEN),
      V.CONFIRMED, MARKED),
@@ -193,6 +196,7 @@ PRINTS = st.builds(
     unseen=st.integers(0, 2),
     incomparable=SEVERAL,
     stock_voice=st.booleans(),
+    absent=st.booleans(),
     informed=st.none() | st.builds(Informed, generation_id=SOMEBODY, bound=ANYTHING),
 )
 
@@ -213,7 +217,7 @@ def _by_print(prints: PrintFound | None, named: uuid.UUID) -> bool:
         return False
     test = prints.informed
     decided = test is not None and test.generation_id == named and test.bound <= CONFIRM_RATE
-    alone = len(prints.generations) == 1 and not prints.unseen and not prints.stock_voice
+    alone = len(prints.generations) == 1 and not prints.unseen and not (prints.stock_voice or prints.absent)
     long = prints.seconds >= STRONG_SECONDS
     return prints.bound <= STRONG_RATE and prints.seconds >= TESTED_SECONDS and (decided or (alone and long))
 

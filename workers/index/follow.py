@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from app.core.db import Databases
 from app.provenance import fingerprints
+from workers.index.segment import Damaged
 from workers.index.store import Alive, Index
+
+log = structlog.get_logger(__name__)
 
 LEAVES_AT_ONCE = 20_000
 
@@ -27,8 +33,27 @@ def catch_up(databases: Databases, index: Index) -> int:
             months.setdefault(f"{row.created_at:%Y-%m}", []).append((row.number, row.data))
         added += index.add_months(months, since=since, read_to=read_to)
     if added:
-        index.merge(alive(databases))
+        _merge(databases, index)
     return added
+
+
+def opened(databases: Databases, directory: Path) -> Index:
+    """The index of a folder, all of it read once: one that is damaged misses clips, so it is built anew."""
+    index = Index(directory)
+    try:
+        index.check()
+    except Damaged as problem:
+        log.error("index.damaged", problem=str(problem))
+        rebuild(databases, index)
+    return index
+
+
+def _merge(databases: Databases, index: Index) -> None:
+    try:
+        index.merge(alive(databases))
+    except Damaged as problem:
+        log.error("index.damaged", problem=str(problem))
+        rebuild(databases, index)
 
 
 def rebuild(databases: Databases, index: Index) -> int:

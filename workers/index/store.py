@@ -177,7 +177,7 @@ class Index:
         """Merge segments of a month and about one size, eight at a time; gives how many files went.
 
         `alive` tells which numbers still count; the others are dropped. `all_segments` rewrites every file, to drop
-        what is no more.
+        what is no more. Raises Damaged, and changes no file any more, where one is not as it was written.
         """
         gone = 0
         with self.locked():
@@ -203,6 +203,8 @@ class Index:
 
     def _replace(self, month: str, group: Sequence[str], alive: Alive | None) -> None:
         old = [self._open[name] for name in group]
+        for each in old:
+            each.check()
         keep = alive(np.concatenate([each.items["number"] for each in old])) if alive else None
         items, postings = segments.merged(old, keep)
         names = [name for name in self._listed.names if name not in group]

@@ -20,7 +20,7 @@ from workers.audio.decode import AudioRejected, Limits, decode
 from workers.audio.resample import resample
 from workers.audio.transcribe import Word
 from workers.index import Candidate, Index
-from workers.index.follow import catch_up
+from workers.index.follow import catch_up, opened
 from workers.marks.fingerprint import BadFingerprint, Query, parse
 from workers.recordings import fetched
 from workers.tools import Tools
@@ -126,7 +126,7 @@ class _Prints:
 
     @cached_property
     def _index(self) -> Index:
-        return Index(self._tools.settings.index_directory)
+        return opened(self._tools.databases, self._tools.settings.index_directory)
 
     def search(self, query: Query) -> Sequence[Candidate]:
         """See Prints."""

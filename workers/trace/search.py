@@ -113,6 +113,7 @@ class _Search:
         self.tested: Tested | None = None
         self.sound: Explained | None = None
         """Where the clip sounds like the query whose mark is there, when the index did not propose it."""
+        self.sound_compared = True
         self.words: WordsHit | None = None
         self.heard: int | None = None
         self.candidates: int | None = None
@@ -192,10 +193,11 @@ class _Search:
         marked = self._marked()
         if self.mark is None or marked is None:
             return
-        if self.hit is not None and any(each.made.generation_id == marked for each in self.hit.verified):
+        if self.hit is not None and any(self._there(each, self.mark, marked) for each in self.hit.verified):
             return
         clip = self.known.made([marked]).get(marked)
         if clip is None or clip.fingerprint is None:
+            self.sound_compared = False
             return
         reading = self.mark.match.reading
         start = max(reading.start - _AROUND, 0.0)
@@ -227,6 +229,13 @@ class _Search:
         return frozenset(fine)
 
     @staticmethod
+    def _there(each: Explained, mark: MarkHit, marked: uuid.UUID) -> bool:
+        """Whether it is the clip of the mark, and where the mark was read."""
+        reading = mark.match.reading
+        shared = min(reading.end, each.where.query_to) - max(reading.start, each.where.query_from)
+        return each.made.generation_id == marked and shared >= 0.5 * min(reading.end - reading.start, each.seconds)
+
+    @staticmethod
     def _apart(hit: PrintHit, mark: MarkHit) -> bool:
         reading, where = mark.match.reading, hit.best.where
         shared = min(reading.end, where.query_to) - max(reading.start, where.query_from)
@@ -244,6 +253,8 @@ class _Search:
         if self.tested is not None and self.tested.decided:
             test = Informed(self.tested.generation_id, self.tested.bound)
             self.found = replace(self.found, informed=test)
+        if self.tested is not None and self.tested.absent:
+            self.found = replace(self.found, absent=True)
         if self._sure_of_mark():
             others = {self._marked()} - {None} - hit.generations
             fine = self._incomparable(hit, {each for each in others if each is not None})
@@ -293,7 +304,8 @@ class _Search:
         return Tested("presence", best.made.generation_id, found.z, found.bound, decided, found.absent)
 
     def _findings(self, conclusion: Conclusion) -> Findings:
-        evidence: list[Evidence] = [told.of_mark(self.mark, self.tested, sum(len(t.ids) for t in self.tags.values()))]
+        issued = sum(len(tags.ids) for tags in self.tags.values())
+        evidence: list[Evidence] = [told.of_mark(self.mark, self.tested, issued, sound_compared=self.sound_compared)]
         if self.candidates is not None:
             evidence.append(told.of_prints(self.hit, self.candidates))
         if self.heard is not None and self.known.texts is not None:

@@ -49,7 +49,7 @@ def of_credentials(reading: CredentialReading, known: bool) -> CredentialsEviden
     return {"channel": "credentials", "state": reading.state, "known": known, "sentence": sentence}
 
 
-def of_mark(hit: MarkHit | None, tested: Tested | None, tags: int) -> MarkEvidence:
+def of_mark(hit: MarkHit | None, tested: Tested | None, tags: int, *, sound_compared: bool = True) -> MarkEvidence:
     """The mark, found blind or by the informed test. `tags` have been issued."""
     if hit is None:
         why = "No generation has been made here yet." if not tags else "The file is too short to hold a mark."
@@ -78,6 +78,9 @@ def of_mark(hit: MarkHit | None, tested: Tested | None, tags: int) -> MarkEviden
         told["elsewhere"] = hit.elsewhere
     if found.sounds_other:
         told["sounds_other"] = True
+    if not sound_compared:
+        told["sound_compared"] = False
+        told["sentence"] += " Nothing of that clip's sound is kept to compare with."
     return told
 
 

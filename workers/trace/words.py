@@ -18,6 +18,8 @@ LEAST_WORDS = 5
 """Fewer words in common are said by chance every day."""
 _RATE = 16_000
 _WORD = re.compile(r"[^\W_]+")
+MOST_TEXTS, MOST_WORDS = 10, 1_000
+"""Texts that are compared, and words of each: comparing takes time of the order of their product with what is heard."""
 _GAP = 3  # words of either side that may be missing or wrong between two that agree
 
 
@@ -49,7 +51,8 @@ def hear(audio: Floats, known: Known) -> tuple[WordsHit | None, int]:
     said = [part for part, _ in split]
     if len(said) < LEAST_WORDS:
         return None, len(said)
-    found = [(_agreement(said, plain(each.text)), each) for each in known.texts.search(said)]
+    texts = known.texts.search(said)[:MOST_TEXTS]
+    found = [(_agreement(said, plain(each.text)[:MOST_WORDS]), each) for each in texts]
     fitting = [(stretch, each) for stretch, each in found if stretch is not None]
     if not fitting:
         return None, len(said)

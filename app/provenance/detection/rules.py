@@ -7,6 +7,7 @@ from typing import Any
 
 from app.provenance.detection.models import Answer
 from app.provenance.models import Verdict
+from app.provenance.rules import LEAD_RATE
 
 LEAST_SPEECH_SECONDS = 2.0
 """With less speech than this, finding nothing says nothing."""
@@ -22,11 +23,19 @@ def answer_of(verdict: Verdict, evidence: Sequence[Mapping[str, Any]], speech_se
     """
     if verdict in (Verdict.CONFIRMED, Verdict.STRONG):
         return Answer.MADE_HERE
-    if verdict is Verdict.AMBIGUOUS:  # several clips of ours explain it, or channels contradict each other
-        return Answer.MADE_HERE if any(_shows_ours(each) for each in evidence) else Answer.CANT_TELL
-    if verdict is Verdict.LEAD or not speech_seconds >= LEAST_SPEECH_SECONDS:
+    if verdict is Verdict.AMBIGUOUS and any(_shows_ours(each) for each in evidence):
+        return Answer.MADE_HERE  # several clips of ours explain it, or channels contradict each other
+    points = verdict in (Verdict.AMBIGUOUS, Verdict.LEAD) and not _only_stock_sound(evidence)
+    if points or not speech_seconds >= LEAST_SPEECH_SECONDS:
         return Answer.CANT_TELL
     return Answer.NOT_FOUND
+
+
+def _only_stock_sound(evidence: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether nothing but the sound of a stock voice points here. To say so would tell strangers which texts others had
+    spoken: they can make the sound of any text themselves, and ask."""
+    marks = any(each["channel"] == "mark" and each.get("bound", 1.0) <= LEAD_RATE for each in evidence)
+    return not marks and any(each.get("stock_voice") for each in evidence)
 
 
 def _shows_ours(each: Mapping[str, Any]) -> bool:
