@@ -68,7 +68,16 @@ def operations(app: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield method.upper(), path, said
 
 
-OPEN = {"/v1/keys/leaked"}
+OPEN = {
+    "/v1/keys/leaked",
+    "/v1/detect",
+    "/v1/detect/{detection_id}",
+    "/v1/ledger/checkpoint",
+    "/v1/ledger/checkpoints/{size}",
+    "/v1/ledger/proof/inclusion",
+    "/v1/ledger/proof/consistency",
+    "/v1/ledger/keys",
+}
 """Routes that anybody may use, without a key."""
 
 
