@@ -209,27 +209,23 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
 
 def _signing(settings: Settings) -> Finding:
-    path = settings.signing_key_file
-    if not path.exists() and settings.environment == "development":
-        return Finding("signing", True, f"{path} will be made when it is needed")
-    try:
-        signing.signing_key(settings)
-    except DomainError as error:
-        return Finding("signing", False, error.message, error.fix or "See the message.")
-    seen = f"{path} is for us only" if _private(path) else f"others can read {path}"
-    return Finding("signing", _private(path), seen, f"Run `chmod go= {path}` as the user that runs Vouch.")
+    return _key_file("signing", settings.signing_key_file, signing.signing_key, settings)
 
 
 def _secret(settings: Settings) -> Finding:
-    path = settings.secret_file
+    return _key_file("secret", settings.secret_file, crypto.web_secret, settings)
+
+
+def _key_file(part: str, path: Path, read: Callable[[Settings], object], settings: Settings) -> Finding:
+    """Whether a key file can be read by us and by nobody else; in development it is made at its first use."""
     if not path.exists() and settings.environment == "development":
-        return Finding("secret", True, f"{path} will be made when it is needed")
+        return Finding(part, True, f"{path} will be made when it is needed")
     try:
-        crypto.web_secret(settings)
+        read(settings)
     except DomainError as error:
-        return Finding("secret", False, error.message, error.fix or "See the message.")
+        return Finding(part, False, error.message, error.fix or "See the message.")
     seen = f"{path} is for us only" if _private(path) else f"others can read {path}"
-    return Finding("secret", _private(path), seen, f"Run `chmod go= {path}` as the user that runs Vouch.")
+    return Finding(part, _private(path), seen, f"Run `chmod go= {path}` as the user that runs Vouch.")
 
 
 def _mail(settings: Settings) -> Finding:

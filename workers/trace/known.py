@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,9 @@ from workers.audio.transcribe import Word
 from workers.marks.alignment import Candidate
 from workers.marks.detect import Reading
 from workers.marks.fingerprint import Query
+from workers.marks.search import Search
 
 Floats = NDArray[np.float32]
-Search = Literal["plain", "full"] | Sequence[tuple[float, float]]
-"""How a mark is searched for: see `workers.marks.watermark.Watermark.read`."""
 
 
 @dataclass(frozen=True)
