@@ -22,8 +22,9 @@ from workers.marks.alignment import agrees
 from workers.marks.detect import Reading
 from workers.marks.fingerprint import QUERY_SECONDS, Query
 from workers.marks.informed import Stretch, twins
+from workers.marks.search import Search
 from workers.trace import told
-from workers.trace.known import Floats, Known, Search
+from workers.trace.known import Floats, Known
 from workers.trace.marks import MarkHit, best_mark, presence
 from workers.trace.prints import Explained, PrintHit, explain
 from workers.trace.told import Tested
